@@ -1,0 +1,254 @@
+"""Names to specs: finds TOML on the shelves, checks every key, resolves pointers and binds arguments.
+
+The registry is a directory listing: a model, recipe, suite or table exists because its file does.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from rbench import types
+from rbench.errors import MissingError, UsageError, unknown
+
+T = TypeVar("T")
+Kind = Literal["models", "recipes", "suites", "tables"]
+SHELVES: Mapping[Kind, tuple[str, type[Any]]] = {
+    "models": ("model_zoo", types.ModelCard),
+    "recipes": ("model_zoo/recipes", types.Recipe),
+    "suites": ("suites", types.Suite),
+    "tables": ("reports", types.TableSpec),
+}
+AA = types.Call("rbench.attacks.autoattack:autoattack", {"version": "standard"})
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The folders whose shelves are read; the built-in one comes first."""
+
+    roots: tuple[Path, ...]
+
+    @classmethod
+    def find(cls, extra: Iterable[str | Path] = ()) -> "Catalog":
+        """The built-in shelves, those of `extra` folders, of $RBENCH_CATALOG and of installed packages."""
+        package = Path(__file__).parent
+        builtin = package / "share" if (package / "share").is_dir() else package.parent
+        named = [Path(root) for root in (*extra, *filter(None, os.environ.get("RBENCH_CATALOG", "").split(os.pathsep)))]
+        for root in named:
+            if not root.is_dir():
+                raise UsageError(f"no catalog folder {root}; name one that holds model_zoo/, suites/ or reports/.")
+        roots = [builtin, *named, *_plugin_roots()]
+        return cls(tuple(dict.fromkeys(root.resolve() for root in roots)))
+
+    def files(self, kind: Kind) -> dict[str, Path]:
+        """Name -> TOML file of everything on a shelf; the same name found twice is an error that names both files."""
+        found: dict[str, Path] = {}
+        for root in self.roots:
+            for path in sorted((root / SHELVES[kind][0]).glob("*.toml")):
+                if path.stem in found:
+                    raise UsageError(f"{kind[:-1]} {path.stem!r} is defined twice: {found[path.stem]} and {path}.")
+                found[path.stem] = path
+        return found
+
+    def model(self, name: str) -> types.ModelCard:
+        """The card of a model."""
+        return self._load("models", name, types.ModelCard)
+
+    def recipe(self, name: str) -> types.Recipe:
+        """A training recipe."""
+        return self._load("recipes", name, types.Recipe)
+
+    def suite(self, name: str) -> types.Suite:
+        """A suite, whose names keep their promises about budgets."""
+        suite = self._load("suites", name, types.Suite)
+        check_suite(suite, str(self.files("suites")[name]))
+        return suite
+
+    def table(self, name: str) -> types.TableSpec:
+        """A table."""
+        return self._load("tables", name, types.TableSpec)
+
+    def weights(self, card: types.ModelCard) -> tuple[Path, str | None]:
+        """The file of a card's weights, whether or not it exists, and its sha256 by the lock (None if not listed)."""
+        shelf = self.files("models")[card.name].parent
+        lock = shelf / "weights.lock"
+        listed = tomllib.loads(lock.read_text()) if lock.is_file() else {}
+        return shelf / "weights" / (card.weights or f"{card.name}.safetensors"), listed.get(card.name)
+
+    def _load(self, kind: Kind, name: str, spec: type[T]) -> T:
+        files = self.files(kind)
+        if name not in files:
+            raise unknown(kind[:-1], name, files)
+        return read_spec(files[name], spec)
+
+
+def _plugin_roots() -> list[Path]:
+    """The folders of installed packages that declare the entry point `rbench.catalog`; none of them is imported."""
+    roots = []
+    for point in entry_points(group="rbench.catalog"):
+        found = importlib.util.find_spec(point.module)
+        if found is None or not found.submodule_search_locations:
+            raise UsageError(f"entry point {point.name!r} of rbench.catalog names {point.module!r}, which is no package.")
+        roots += [Path(location) for location in found.submodule_search_locations]
+    return roots
+
+
+def read_spec(path: Path, spec: type[T]) -> T:
+    """Read one TOML file as a spec; the file's name is the spec's name, tables of probes and scores keep their order."""
+    try:
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}.") from error
+    if "name" in value:
+        raise UsageError(f"{path}: remove the key 'name'; the file's name, {path.stem!r}, is the name.")
+    value["name"] = path.stem
+    for key in ("probes", "scores"):
+        if isinstance(value.get(key), dict):
+            value[key] = [{"name": name, **entry} for name, entry in value[key].items()]
+    try:
+        return TypeAdapter(spec).validate_python(value)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {_explain(error, spec)}") from error
+
+
+def _explain(error: ValidationError, spec: type[Any]) -> str:
+    """The first complaint of pydantic as a sentence with its remedy."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        owner = _owner(first["loc"][:-1], spec)
+        return str(unknown("key", str(first["loc"][-1]), [f.name for f in fields(owner)], place))
+    if first["type"] in ("missing", "missing_argument"):
+        return f"the key '{place}' is missing."
+    return f"{place}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
+
+
+def _owner(location: tuple[int | str, ...], spec: type[Any]) -> type[Any]:
+    """The dataclass that the last table of a location belongs to."""
+    owner = spec
+    for part in location:
+        for field in fields(owner):
+            if field.name == part:
+                inner = re.findall(r"rbench\.types\.(\w+)", str(field.type))
+                owner = getattr(types, inner[0]) if inner else owner
+    return owner
+
+
+def check_suite(suite: types.Suite, where: str) -> None:
+    """Refuse scores of unknown probes, and names that promise a budget (`aa`, `fgsm`, `pgd20`) which is not run."""
+    probes = {probe.name: probe for probe in suite.probes}
+    for score in suite.scores:
+        for name in score.of:
+            if name not in probes:
+                raise unknown("probe", name, probes, f"{where}: scores.{score.name}.of")
+        if score.name == "aa" and [_budget(probes[name].attack) for name in score.of] != ["aa"]:
+            raise UsageError(f"{where}: score 'aa' must be the accuracy under one probe of AutoAttack's standard budget.")
+    for probe in suite.probes:
+        promised = probe.name if re.fullmatch(r"aa|fgsm|pgd\d+", probe.name) else None
+        if promised and _budget(probe.attack) != promised:
+            raise UsageError(
+                f"{where}: probe {probe.name!r} does not run the budget of that name; rename it, or restore the budget."
+            )
+
+
+def _budget(attack: types.Call | None) -> str | None:
+    """The name in the field of an attack's budget, None if it has none."""
+    if attack is None:
+        return None
+    if attack.use == AA.use and dict(attack.args) == dict(AA.args):
+        return "aa"
+    if attack.use == "rbench.attacks.fgsm:fgsm" and not attack.args:
+        return "fgsm"
+    if attack.use == "rbench.attacks.pgd:pgd":
+        return f"pgd{attack.args.get('steps', 20)}"
+    return None
+
+
+def resolve(use: str) -> Callable[..., Any]:
+    """The function that a pointer "package.module:function" or "file.py:function" names."""
+    where, _, name = use.rpartition(":")
+    if where.endswith(".py"):
+        module = _import_file(Path(where))
+    else:
+        try:
+            module = importlib.import_module(where)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"use = {use!r}: no module named {error.name!r}.") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise unknown("function", name, public, where)
+    return function  # type: ignore[no-any-return]  # checked just above
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise MissingError(f"no file {path.resolve()}; a pointer to code is 'file.py:function' or 'package.module:function'.")
+    name = f"rbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None  # noqa: S101 - the name ends in .py
+        assert spec.loader is not None  # noqa: S101
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise MissingError(f"{path} cannot be imported: {type(error).__name__}: {error}.") from error
+    return sys.modules[name]
+
+
+def bind(call: types.Call, given: Iterable[str] = ()) -> Callable[..., Any]:
+    """The function of a call with its arguments bound; `given` names what the caller will add.
+
+    Every argument's name and type is checked against the signature, so that a typo fails before anything is run.
+    """
+    function = resolve(call.use)
+    parameters = inspect.signature(function).parameters
+    given = set(given)
+    options = {name: p for name, p in parameters.items() if name not in given}
+    bound = {}
+    for name, value in call.args.items():
+        if name not in options:
+            raise unknown("argument", name, options, call.use)
+        annotation = options[name].annotation
+        try:
+            bound[name] = value if annotation is inspect.Parameter.empty else TypeAdapter(annotation).validate_python(value)
+        except ValidationError as error:
+            raise UsageError(f"{call.use}: {name} = {value!r}: {error.errors()[0]['msg']}.") from error
+    for name, parameter in options.items():
+        if name not in call.args and parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            raise UsageError(f"{call.use}: the argument {name!r} is missing.")
+
+    def bound_function(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs, **bound)
+
+    return bound_function
+
+
+def source_digest(use: str) -> str:
+    """The sha256 of the source file that a pointer names; nothing is imported but parent packages."""
+    where = use.rpartition(":")[0]
+    if where.endswith(".py"):
+        path = Path(where)
+    else:
+        found = importlib.util.find_spec(where)
+        path = Path(found.origin) if found is not None and found.origin else Path()
+    if not path.is_file():
+        raise MissingError(f"use = {use!r}: its source file cannot be found.")
+    return hashlib.sha256(path.read_bytes()).hexdigest()

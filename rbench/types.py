@@ -1,0 +1,270 @@
+"""The nouns of rbench: frozen values that names, plans, evidence and tables are made of. NumPy only."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rbench.errors import UsageError
+
+_STRICT = {"extra": "forbid"}  # read by pydantic: an unknown key in a TOML file is an error
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a value: sorted keys, no spaces, non-finite numbers refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """The sha256 (64 hex digits) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def fraction(text: str | float, what: str) -> Fraction:
+    """An exact number from text as papers print it (`8/255`, `0.03`); raises `UsageError` on nonsense."""
+    try:
+        value = Fraction(str(text).strip())
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"{what} = {text!r} is not a number; write a fraction like '8/255' or '0.03'.") from None
+    if not math.isfinite(float(value)):
+        raise UsageError(f"{what} = {text!r} is not finite.")
+    return value
+
+
+@dataclass(frozen=True)
+class Call:
+    """Code named by data: `use` is "package.module:function" or "file.py:function"; `args` go to its parameters."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    use: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        module, colon, name = self.use.rpartition(":")
+        if not (module and colon and name.isidentifier()):
+            raise UsageError(f"use = {self.use!r} is no pointer; write 'package.module:function' or 'file.py:function'.")
+
+
+@dataclass(frozen=True)
+class Threat:
+    """The rules of the game: perturbations of norm at most eps, in units of images in [0, 1]; eps is exact text."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    norm: Literal["linf", "l2"]
+    eps: str
+
+    def __post_init__(self) -> None:
+        value = fraction(self.eps, "eps")
+        if value <= 0:
+            raise UsageError(f"eps = {self.eps!r} must be greater than 0.")
+        if self.norm == "linf" and value > 1:
+            remedy = f"Did you mean '{self.eps}/255'?" if value <= 255 else "Write '8/255' or '0.03'."
+            raise UsageError(f"eps = {self.eps!r} is wider than the whole range [0, 1] of a pixel. {remedy}")
+
+    @property
+    def radius(self) -> float:
+        """The value of eps as a float, in units of images in [0, 1]."""
+        return float(Fraction(self.eps.strip()))
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number that a model's paper claims, in percent, with the place where it is printed."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    suite: str
+    score: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model: its architecture, the recipe and file of its weights, its provenance and what its paper claims."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    name: str
+    title: str
+    arch: Call
+    dataset: str
+    recipe: str | None = None
+    weights: str | None = None
+    adaptive: bool = False
+    paper: str = ""
+    reported: tuple[Reported, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint is made."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    name: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question: an optional attack on a dataset; `block` samples are committed (and, third-party, run) together."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    name: str
+    attack: Call | None = None
+    version: int = 1
+    block: int = 100
+
+    def __post_init__(self) -> None:
+        if self.block < 1:
+            raise UsageError(f"block = {self.block} must be at least 1.")
+
+
+@dataclass(frozen=True)
+class ScoreSpec:
+    """One number: a pure function (`use`) of the outcomes of some probes (`of`)."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    name: str
+    use: str
+    of: tuple[str, ...]
+    title: str = ""
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A set of questions (probes) on one dataset under one threat, and the numbers (scores) that they yield."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    name: str
+    version: int
+    title: str
+    dataset: str
+    data: Call
+    threat: Threat
+    probes: tuple[Probe, ...]
+    scores: tuple[ScoreSpec, ...]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of everything in the suite that may move a number: all but the titles."""
+        value = asdict(self)
+        value.pop("title")
+        for score in value["scores"]:
+            score.pop("title")
+        return digest_of(value)
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What a table shows: models (rows) by scores of suites (columns), written "suite:score"."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    name: str
+    title: str
+    models: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The unit that is run, stored and never run twice: one probe on one model and dataset."""
+
+    model: str
+    weights: str
+    suite: str
+    probe: Probe
+    threat: Threat
+    data: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """The sha256 of the job's canonical JSON."""
+        return digest_of(asdict(self))
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The evidence: a row a sample. `margin` is z_y - max_{k != y} z_k; `distance` is in the threat's norm."""
+
+    sample: IntArray
+    group: IntArray
+    frame: IntArray
+    label: IntArray
+    pred: IntArray
+    margin: FloatArray
+    distance: FloatArray
+    forwards: IntArray
+    backwards: IntArray
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether each sample was still classified as its label."""
+        return self.pred == self.label
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A red flag, kept with the number that it concerns; `level` is info, warn (a dagger) or error."""
+
+    code: str
+    level: Literal["info", "warn", "error"]
+    message: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table shows in one place: a number with its doubt, or why there is none and what would fill it."""
+
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    n: int = 0
+    total: int = 0
+    findings: tuple[Finding, ...] = ()
+    missing: str = ""
+
+    @property
+    def suspect(self) -> bool:
+        """Whether a finding casts doubt on the number."""
+        return any(finding.level != "info" for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Scores of models (rows) by columns: what every report renders."""
+
+    name: str
+    title: str
+    caption: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: Mapping[tuple[str, str], Cell]
+    higher_is_better: Mapping[str, bool]
+
+
+class Dataset(Protocol):
+    """Labelled images; `images(indices)` gives uint8 or float32 in [0, 1], shape [n, C, H, W]."""
+
+    name: str
+    classes: int
+    labels: IntArray
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of images and labels."""
+        ...
+
+    def images(self, indices: IntArray) -> npt.NDArray[Any]:
+        """The images at `indices`, in that order."""
+        ...
