@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -210,7 +211,7 @@ def _import_file(path: Path) -> Any:
     return sys.modules[name]
 
 
-def bind(call: types.Call, given: Iterable[str] = ()) -> Callable[..., Any]:
+def bind(call: types.Call, given: Iterable[str] = ()) -> partial[Any]:
     """The function of a call with its arguments bound; `given` names what the caller will add.
 
     Every argument's name and type is checked against the signature, so that a typo fails before anything is run.
@@ -234,11 +235,7 @@ def bind(call: types.Call, given: Iterable[str] = ()) -> Callable[..., Any]:
             parameter.VAR_KEYWORD,
         ):
             raise UsageError(f"{call.use}: the argument {name!r} is missing.")
-
-    def bound_function(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs, **bound)
-
-    return bound_function
+    return partial(function, **bound)
 
 
 def source_digest(use: str) -> str:

@@ -1,0 +1,382 @@
+"""The verbs as functions: evaluate, plan, table, train, check and load_model."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbench import __version__, planner, sheet
+from rbench.catalog import Catalog, bind, resolve, source_digest
+from rbench.errors import InterruptedRunError, MissingError, UsageError
+from rbench.planner import Variant
+from rbench.store import Run, set_aside
+from rbench.types import Call, Cell, Column, Dataset, Job, ModelCard, Score, Sheet, Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import nn
+
+    from rbench.train.run import TrainResult
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation: its scores by name, its sheet and the folder that holds the evidence."""
+
+    suite: Suite
+    model: str
+    scores: Mapping[str, Score]
+    folder: Path
+    sheet: Sheet
+    fresh_blocks: int
+
+    @property
+    def samples(self) -> "pd.DataFrame":
+        """The evidence: a row for each probe and sample."""
+        import pandas as pd
+
+        run = Run(self.folder)
+        frames = [pd.DataFrame({"probe": p.name, **vars(run.outcomes(p.name))}) for p in self.suite.probes]
+        return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to evaluate: its name, how to get it, and the digest of its weights."""
+
+    name: str
+    digest: str
+    arch: str | None
+    weights: Path | None = None
+    expected: str | None = None
+    card: ModelCard | None = None
+    module: "nn.Module | None" = None
+
+    def load(self) -> "nn.Module":
+        """The model itself."""
+        if self.module is not None:
+            return self.module
+        from rbench.models.load import load_model as load
+
+        assert self.card is not None  # noqa: S101 - a subject is a module or has a card
+        return load(self.card, self.weights, self.expected)
+
+
+def evaluate(
+    model: "str | nn.Module",
+    suite: str,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    eps: str | None = None,
+    weights: str | Path | None = None,
+    batch: int | None = None,
+    device: str | None = None,
+    runs: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    fresh: bool = False,
+    progress: bool = False,
+    catalog: Catalog | None = None,
+) -> Evaluation:
+    """Evaluate a model by a suite, running only what the run folder lacks, and return its scores (shares in [0, 1]).
+
+    `model` is a name in the catalog, "file.py:function" that builds one, or an `nn.Module` from images in [0, 1] to
+    logits. Raises `RbenchError`s that say what is wrong, where, and the remedy.
+    """
+    from rbench.progress import progress_bar
+
+    catalog = catalog or Catalog.find()
+    variant = _variant(seed, limit, eps, weights)
+    spec = variant.apply(catalog.suite(suite))
+    subject = _subject(catalog, model, variant, spec)
+    with _data_source(data_dir, download):
+        dataset = _dataset(spec)
+    n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
+    run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
+    if fresh:
+        set_aside(run.folder)
+    jobs = planner.jobs(spec, model=subject.name, weights=subject.digest, data=dataset.digest, seed=seed)
+    with run.writing(_manifest(spec, subject, dataset, n, seed)):
+        todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
+        if any(run.findings(job.probe.name) is None for job in jobs):
+            with progress_bar(show=progress) as bar, _interruptible(planner.command(suite, subject.name, variant)):
+                _run_jobs(jobs, subject, dataset, n, run, device=device, batch=batch, bar=bar)
+    return _evaluation(spec, subject, run, variant, todo, len(dataset.labels))
+
+
+def _run_jobs(
+    jobs: tuple[Job, ...], subject: Subject, dataset: Dataset, n: int, run: Run, *, device: str | None, batch: int | None, bar: Any
+) -> None:
+    import torch
+
+    from rbench import engine
+
+    module = subject.load()
+    place = _device(device, module if subject.module is not None else None)
+    with _evaluating(module), torch.random.fork_rng():
+        engine.run(jobs, module.to(place), dataset, n, run, device=place, batch=batch, progress=bar)
+
+
+def _evaluation(suite: Suite, subject: Subject, run: Run, variant: Variant, todo: int, total: int) -> Evaluation:
+    found = sheet.scores_of(suite, run)
+    scores = {name: score for name, score in found.items() if score is not None}
+    columns = tuple(Column(f"{suite.name}:{s.name}", s.title or s.name, s.higher_is_better) for s in suite.scores)
+    cells = {(subject.name, f"{suite.name}:{name}"): Cell(score, total) for name, score in scores.items()}
+    title = subject.card.title if subject.card is not None else subject.name
+    page = Sheet(
+        suite.name, suite.title, (sheet.protocol_of(suite, variant, total),), ((subject.name, title),), columns, cells
+    )
+    return Evaluation(suite, subject.name, scores, run.folder, page, todo)
+
+
+def plan(
+    model: str,
+    suite: str,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    eps: str | None = None,
+    weights: str | Path | None = None,
+    runs: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    catalog: Catalog | None = None,
+) -> list[dict[str, Any]]:
+    """What an evaluation would run: for each probe its attack, samples done, samples left and blocks left."""
+    catalog = catalog or Catalog.find()
+    variant = _variant(seed, limit, eps, weights)
+    spec = variant.apply(catalog.suite(suite))
+    subject = _subject(catalog, model, variant, spec)
+    with _data_source(data_dir, download=False):
+        dataset = _dataset(spec)
+    n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
+    run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
+    rows = []
+    for job in planner.jobs(spec, model=subject.name, weights=subject.digest, data=dataset.digest, seed=seed):
+        left = planner.left(job, n, run.done(job))
+        samples = sum(map(len, left))
+        attack = job.probe.attack.use if job.probe.attack else "none"
+        rows.append({"probe": job.probe.name, "attack": attack, "done": n - samples, "left": samples, "blocks": len(left)})
+    return rows
+
+
+def table(
+    name: str,
+    *,
+    form: str = "terminal",
+    limit: int | None = None,
+    seed: int = 0,
+    eps: str | None = None,
+    runs: str | Path | None = None,
+    catalog: Catalog | None = None,
+) -> str:
+    """A table of the shelf, or all scores of a suite, rendered from the runs; never evaluates anything."""
+    from rbench.report import render
+
+    catalog = catalog or Catalog.find()
+    spec = sheet.table_spec(catalog, name)
+    return render(sheet.collect(catalog, spec, runs_root(runs), _variant(seed, limit, eps, None)), form)
+
+
+def train(
+    name: str,
+    *,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    progress: bool = False,
+    catalog: Catalog | None = None,
+) -> "TrainResult":
+    """Train the weights of a model by its card's recipe, resuming where it stopped; see `rbench.train.run`."""
+    from rbench.train.run import run
+
+    catalog = catalog or Catalog.find()
+    folder = Path(out) if out is not None else runs_root(None) / "train"
+    command = f"rbench train {name}" + (f" --seed {seed}" if seed is not None else "")
+    with _data_source(data_dir, download), _interruptible(command):
+        return run(catalog, name, seed=seed, out=folder, progress=progress)
+
+
+def load_model(name: str, *, weights: str | Path | None = None, catalog: Catalog | None = None) -> "nn.Module":
+    """A model of the catalog in eval mode: images in [0, 1], shape [B, C, H, W], to logits [B, K]."""
+    return _subject(catalog or Catalog.find(), name, _variant(0, None, None, weights), None).load()
+
+
+def check(model: str | None = None, suite: str | None = None, *, catalog: Catalog | None = None) -> list[str]:
+    """Check every file on the shelves, or how one model behaves under a suite; returns one line for each thing checked.
+
+    Raises the first `RbenchError` found.
+    """
+    catalog = catalog or Catalog.find()
+    if model is None:
+        return list(_check_shelves(catalog))
+    if suite is None:
+        raise UsageError("checking a model needs a suite too: rbench check --model NAME --suite NAME.")
+    return list(_check_model(catalog, model, suite))
+
+
+def _check_shelves(catalog: Catalog) -> Iterator[str]:
+    from rbench.engine import GIVEN
+    from rbench.models.load import load_model as load
+    from rbench.models.load import read_weights
+
+    for name in catalog.files("suites"):
+        suite = catalog.suite(name)
+        bind(suite.data)
+        for probe in suite.probes:
+            if probe.attack is not None:
+                bind(probe.attack, GIVEN)
+        for score in suite.scores:
+            resolve(score.use)
+        yield f"suite {name}: {len(suite.probes)} probes, {len(suite.scores)} scores"
+    for name in catalog.files("recipes"):
+        bind(catalog.recipe(name).data, ("split",))
+        yield f"recipe {name}"
+    for name in catalog.files("models"):
+        card = catalog.model(name)
+        path, digest = catalog.weights(card)
+        if card.recipe is not None:
+            catalog.recipe(card.recipe)
+        if digest is None:
+            bind(card.arch)
+            yield f"model {name}: not trained yet (rbench train {name})"
+        else:
+            count = sum(p.numel() for p in load(card, path, digest).parameters())
+            yield f"model {name}: {count:,} parameters, {len(read_weights(path))} tensors, sha256 {digest[:12]}"
+    for name in catalog.files("tables"):
+        sheet.collect(catalog, catalog.table(name), runs_root(None), Variant())
+        yield f"table {name}"
+
+
+def _check_model(catalog: Catalog, model: str, suite: str) -> Iterator[str]:
+    from rbench.behaviour import observe
+
+    spec = catalog.suite(suite)
+    subject = _subject(catalog, model, Variant(), spec)
+    yield from observe(subject.load(), _dataset(spec), spec)
+
+
+def runs_root(runs: str | Path | None) -> Path:
+    """Where runs are kept: the folder named, $RBENCH_RUNS, or runs/ in the working directory."""
+    return Path(runs if runs is not None else os.environ.get("RBENCH_RUNS", "runs"))
+
+
+def _variant(seed: int, limit: int | None, eps: str | None, weights: str | Path | None) -> Variant:
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit = {limit} must be at least 1.")
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"seed = {seed} must lie in 0..2^31 - 1.")
+    return Variant(seed, limit, eps, str(weights) if weights is not None else None)
+
+
+def _subject(catalog: Catalog, model: "str | nn.Module", variant: Variant, suite: Suite | None) -> Subject:
+    if not isinstance(model, str):
+        from rbench.models.load import state_digest
+
+        digest = state_digest(model)
+        return Subject(f"{type(model).__name__}-{digest[:8]}", digest, None, module=model)
+    if ":" in model:
+        return _built(model, suite)
+    card = catalog.model(model)
+    if suite is not None and card.dataset != suite.dataset:
+        raise UsageError(f"model {model!r} classifies {card.dataset!r}, suite {suite.name!r} holds {suite.dataset!r}.")
+    path, expected = catalog.weights(card)
+    if variant.weights_file is not None:
+        from rbench.models.load import file_digest
+
+        path, expected = Path(variant.weights_file), None
+        return Subject(model, file_digest(path), card.arch.use, path, expected, card)
+    if expected is None or not path.is_file():
+        raise MissingError(f"the weights of {model!r} do not exist yet ({path}); train them: rbench train {model}")
+    return Subject(model, expected, card.arch.use, path, expected, card)
+
+
+def _built(pointer: str, suite: Suite | None) -> Subject:
+    """A model that code builds, weights and all: "file.py:function" or "package.module:function"."""
+    from rbench.models.load import load_model as load
+    from rbench.models.load import state_digest
+
+    where, _, function = pointer.rpartition(":")
+    name = f"{Path(where).stem}-{function}"
+    card = ModelCard(name, pointer, Call(pointer), suite.dataset if suite is not None else "")
+    module = load(card, None)
+    digest = state_digest(module)
+    return Subject(name, digest, pointer, card=card, module=module)
+
+
+def _manifest(suite: Suite, subject: Subject, dataset: Dataset, n: int, seed: int) -> dict[str, Any]:
+    """What a run is pinned to."""
+    pointers: Iterable[str] = {
+        suite.data.use,
+        *(probe.attack.use for probe in suite.probes if probe.attack is not None),
+        *([subject.arch] if subject.arch is not None else []),
+    }
+    return {
+        "rbench": __version__,
+        "suite": sheet.identity(suite),
+        "model": subject.name,
+        "weights": subject.digest,
+        "data": dataset.digest,
+        "samples": n,
+        "total": len(dataset.labels),
+        "seed": seed,
+        "code": {use: source_digest(use)[:16] for use in sorted(pointers)},
+    }
+
+
+def _dataset(suite: Suite) -> Dataset:
+    dataset: Dataset = bind(suite.data)()
+    return dataset
+
+
+@contextmanager
+def _data_source(data_dir: str | Path | None, download: bool) -> Iterator[None]:
+    """Tell the loaders where data lies, for the time of one call."""
+    wanted = {"RBENCH_DATA": str(data_dir) if data_dir is not None else None, "RBENCH_DOWNLOAD": "1" if download else None}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update({name: value for name, value in wanted.items() if value is not None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _device(name: str | None, module: "nn.Module | None") -> "torch.device":
+    import torch
+
+    if name is not None:
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    if module is not None:
+        return next((value.device for value in module.state_dict().values()), torch.device("cpu"))
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def _evaluating(module: "nn.Module") -> Iterator[None]:
+    """Eval mode for the time of an evaluation; every module's own flag comes back afterwards."""
+    flags = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in flags:
+            part.training = training
+
+
+@contextmanager
+def _interruptible(command: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"interrupted; what is committed stays. To resume: {command}") from None

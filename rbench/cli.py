@@ -1,0 +1,250 @@
+"""Words to one api call to an exit code; progress on stderr, results on stdout."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from rbench import __version__
+from rbench.errors import RbenchError, UsageError
+
+UNDECIDED, USAGE, INTERRUPTED = 2, 3, 5
+
+app = typer.Typer(
+    name="rbench",
+    help="Measure the robustness of image classifiers: numbers that are right and that cannot be fooled.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+CatalogDir = Annotated[list[Path] | None, typer.Option("--catalog", help="A further folder with shelves of TOML files.")]
+SuiteName = Annotated[str, typer.Option("--suite", help="The suite: see `rbench ls suites`.")]
+ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:function that builds one.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N samples; the number is then a subset's.")]
+Seed = Annotated[int, typer.Option(help="The seed of all randomness.")]
+Eps = Annotated[str | None, typer.Option(help="Another budget than the suite's, as printed: 8/255 or 0.03.")]
+Runs = Annotated[Path | None, typer.Option(help="The folder of runs; default $RBENCH_RUNS or runs/.")]
+Weights = Annotated[Path | None, typer.Option(help="A checkpoint to use in place of the card's own.")]
+DataDir = Annotated[Path | None, typer.Option(help="The folder of datasets; default $RBENCH_DATA or data/.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+@app.command()
+def ls(
+    shelf: Annotated[str, typer.Argument(help="models, suites, tables or recipes; all of them by default.")] = "all",
+    as_json: Json = False,
+    catalog: CatalogDir = None,
+) -> None:
+    """List models, suites, tables and recipes."""
+    from tabulate import tabulate
+
+    from rbench.catalog import SHELVES, Catalog
+    from rbench.errors import unknown
+
+    if shelf not in (*SHELVES, "all"):
+        raise unknown("shelf", shelf, [*SHELVES, "all"])
+    found = Catalog.find(catalog or ())
+    rows = []
+    for kind in SHELVES if shelf == "all" else [shelf]:
+        for name in found.files(kind):
+            rows.append({"kind": kind.removesuffix("s"), "name": name, "what": _what(found, kind, name)})
+    _print(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
+
+
+def _what(catalog: Any, kind: str, name: str) -> str:
+    """One line about an entry."""
+    if kind == "models":
+        card = catalog.model(name)
+        state = "" if catalog.weights(card)[1] else f"; not trained yet: rbench train {name}"
+        return f"{card.title}, {card.dataset}{state}"
+    if kind == "suites":
+        suite = catalog.suite(name)
+        return f"{suite.title}: {', '.join(score.name for score in suite.scores)}"
+    if kind == "tables":
+        return str(catalog.table(name).title)
+    recipe = catalog.recipe(name)
+    return f"{recipe.epochs} epochs, {recipe.objective}"
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A model, suite, table or recipe.")], catalog: CatalogDir = None) -> None:
+    """Show one entry of the catalog in full, as JSON."""
+    from rbench.catalog import SHELVES, Catalog
+    from rbench.errors import unknown
+
+    found = Catalog.find(catalog or ())
+    readers = {"models": found.model, "suites": found.suite, "tables": found.table, "recipes": found.recipe}
+    shown = {}
+    for kind, reader in readers.items():
+        files = found.files(kind)  # type: ignore[arg-type]  # the keys are the shelves'
+        if name in files:
+            shown[kind.removesuffix("s")] = {"file": str(files[name]), **asdict(reader(name))}
+    if not shown:
+        raise unknown("entry", name, {entry for kind in SHELVES for entry in found.files(kind)})
+    typer.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def plan(
+    suite: SuiteName,
+    model: ModelName,
+    limit: Limit = None,
+    seed: Seed = 0,
+    eps: Eps = None,
+    weights: Weights = None,
+    runs: Runs = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+    catalog: CatalogDir = None,
+) -> None:
+    """List what an evaluation would run, and what is already there."""
+    from tabulate import tabulate
+
+    from rbench import api
+    from rbench.catalog import Catalog
+
+    rows = api.plan(
+        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, runs=runs, data_dir=data_dir,
+        catalog=Catalog.find(catalog or ()),
+    )  # fmt: skip
+    _print(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
+
+
+@app.command("eval")
+def evaluate(
+    suite: SuiteName,
+    model: ModelName,
+    limit: Limit = None,
+    seed: Seed = 0,
+    eps: Eps = None,
+    weights: Weights = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Batch size of native attacks; measured by default.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU by default where there is one.")] = None,
+    runs: Runs = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Move an old run aside and start anew.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Leave with code 2 if a number is suspect.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    catalog: CatalogDir = None,
+) -> None:
+    """Evaluate a model by a suite; the same command again resumes, or says that there is nothing to do."""
+    from rbench import api
+    from rbench.catalog import Catalog
+    from rbench.report import render
+
+    result = api.evaluate(
+        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, batch=batch, device=device, runs=runs,
+        data_dir=data_dir, download=download, fresh=fresh, progress=not quiet, catalog=Catalog.find(catalog or ()),
+    )  # fmt: skip
+    state = "nothing to do" if not result.fresh_blocks else f"{result.fresh_blocks} blocks run"
+    typer.echo(f"complete: {state}; evidence in {result.folder}", err=True)
+    typer.echo(render(result.sheet, "json" if as_json else "terminal"), nl=False)
+    if limit is not None:
+        typer.echo(f"WARNING: numbers of a subset (--limit {limit}); not comparable with published ones.", err=True)
+    if strict and any(cell.suspect for cell in result.sheet.cells.values()):
+        raise typer.Exit(UNDECIDED)
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="A table of the shelf, or a suite: all its scores for all its models.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, latex, csv or json.")] = "terminal",
+    limit: Limit = None,
+    seed: Seed = 0,
+    eps: Eps = None,
+    runs: Runs = None,
+    catalog: CatalogDir = None,
+) -> None:
+    """Render a table from the runs; an empty cell names the command that fills it."""
+    from rbench import api
+    from rbench.catalog import Catalog
+
+    found = Catalog.find(catalog or ())
+    typer.echo(api.table(name, form=form, limit=limit, seed=seed, eps=eps, runs=runs, catalog=found), nl=False)
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="The model whose weights to make.")],
+    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's; such weights are not published.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder of training runs; default runs/train.")] = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    quiet: Quiet = False,
+    catalog: CatalogDir = None,
+) -> None:
+    """Train a model by its card's recipe; the same command again resumes."""
+    from rbench import api
+    from rbench.catalog import Catalog
+
+    found = Catalog.find(catalog or ())
+    result = api.train(
+        name, seed=seed, out=out, data_dir=data_dir, download=download, progress=not quiet, catalog=found
+    )
+    typer.echo(json.dumps(asdict(result), indent=1, default=str))
+
+
+@app.command()
+def check(
+    model: Annotated[str | None, typer.Option(help="Check how this model behaves instead of the shelves.")] = None,
+    suite: Annotated[str | None, typer.Option(help="The suite under which to check the model.")] = None,
+    catalog: CatalogDir = None,
+) -> None:
+    """Check every file on the shelves, or how a model behaves: range, determinism, batch size, state."""
+    from rbench import api
+    from rbench.catalog import Catalog
+
+    for line in api.check(model, suite, catalog=Catalog.find(catalog or ())):
+        typer.echo(f"ok  {line}")
+
+
+def _print(rows: Any, as_json: bool, text: Callable[[], str]) -> None:
+    typer.echo(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else text())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Measure the robustness of image classifiers."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of one command: 0 fine, 2 suspect, 3 usage, 4 data or model, 5 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is an interruption too
+    try:
+        code = app(arguments, prog_name="rbench", standalone_mode=False)
+    except click.exceptions.ClickException as error:
+        error.show()
+        return USAGE
+    except RbenchError as error:
+        typer.echo(f"rbench: {error}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        typer.echo("rbench: interrupted.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    return code if isinstance(code, int) else 0

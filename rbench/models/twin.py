@@ -1,0 +1,111 @@
+"""The accelerated twin: a frozen copy of a model that attacks use; the referee always judges the model as given."""
+
+import copy
+import inspect
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+AGREEMENT = 1e-4  # largest difference of logits, relative to their scale, that counts as rounding
+
+
+class Counted(nn.Module):
+    """Counts the samples that pass forwards and backwards through a model."""
+
+    def __init__(self, inner: nn.Module, tick: Callable[[], None]) -> None:
+        super().__init__()
+        self.inner = inner
+        self.forwards = self.backwards = 0
+        self._tick = tick
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits of the model inside."""
+        self.forwards += len(x)
+        self._tick()
+        logits: Tensor = self.inner(x)
+        if logits.requires_grad:
+            logits.register_hook(self._count)
+        return logits
+
+    def _count(self, grad: Tensor) -> None:
+        self.backwards += len(grad)
+
+    def take(self) -> tuple[int, int]:
+        """The counts since the last call."""
+        counts = self.forwards, self.backwards
+        self.forwards = self.backwards = 0
+        return counts
+
+
+class Affine(nn.Module):
+    """A batch norm in eval mode: x scale + shift for each channel, without its costly general backward."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None  # noqa: S101 - only norms with running statistics come here
+        assert norm.running_var is not None  # noqa: S101
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        self.scale = nn.Parameter(scale.detach().view(1, -1, 1, 1), requires_grad=False)
+        self.shift = nn.Parameter((norm.bias - norm.running_mean * scale).detach().view(1, -1, 1, 1), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift features [B, C, H, W]."""
+        return torch.addcmul(self.shift, x, self.scale)
+
+
+def accelerate(model: nn.Module, x: Tensor) -> nn.Module:
+    """A copy of `model` in eval mode, frozen, with batch norm folded into convolutions and weights in channels_last.
+
+    The copy's logits are compared on images x [B, C, H, W]; wherever the model cannot be copied or traced, or the fast
+    copy differs by more than rounding, a plainer one is returned.
+    """
+    try:
+        twin = copy.deepcopy(model)
+    except Exception:  # noqa: BLE001 - foreign modules fail to copy in their own ways; then the model serves itself
+        return model
+    twin = twin.eval().requires_grad_(False)
+    try:
+        fast = _fold(twin).to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            given, got = twin(x), fast(x)
+        if (given - got).abs().max() <= AGREEMENT * given.abs().max().clamp_min(1):
+            return fast
+    except Exception:  # noqa: BLE001, S110 - tracing is best effort: dynamic models stay as they are
+        pass
+    return twin
+
+
+def _fold(model: nn.Module) -> nn.Module:
+    """Fold batch norms into the convolution that they alone read, else into one scale and shift: exact to rounding."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    options = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    graph = fx.symbolic_trace(copy.deepcopy(model), concrete_args=options or None)
+    for node in list(graph.graph.nodes):
+        norm = _module(graph, node)
+        if not isinstance(norm, nn.BatchNorm2d) or not norm.track_running_stats or not norm.affine:
+            continue
+        source = node.args[0]
+        conv = _module(graph, source)
+        if isinstance(conv, nn.Conv2d) and len(source.users) == 1:
+            _replace(graph, source, fuse_conv_bn_eval(conv, norm))
+            node.replace_all_uses_with(source)
+            graph.graph.erase_node(node)
+        else:
+            _replace(graph, node, Affine(norm))
+    graph.graph.lint()
+    graph.recompile()
+    return graph.requires_grad_(False)
+
+
+def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The module that a node calls, if it is the only node that calls it."""
+    if node.op != "call_module" or sum(other.target == node.target for other in graph.graph.nodes) > 1:
+        return None
+    return graph.get_submodule(str(node.target))
+
+
+def _replace(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
+    parent, _, name = str(node.target).rpartition(".")
+    setattr(graph.get_submodule(parent), name, module)

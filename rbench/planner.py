@@ -1,0 +1,66 @@
+"""Specs to jobs; pure. The plan minus the store is what is left to run."""
+
+import hashlib
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rbench.types import Job, Suite, Threat
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a user may vary about an evaluation: seed, the first `limit` samples only, eps, and a file of weights."""
+
+    seed: int = 0
+    limit: int | None = None
+    eps: str | None = None
+    weights_file: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name of the variant's run folder."""
+        parts = [f"seed{self.seed}"]
+        parts += [f"first{self.limit}"] if self.limit is not None else []
+        parts += ["eps" + self.eps.replace("/", "_")] if self.eps is not None else []
+        if self.weights_file is not None:
+            place = str(Path(self.weights_file).resolve())
+            parts.append("weights-" + hashlib.sha256(place.encode()).hexdigest()[:8])
+        return "-".join(parts)
+
+    def apply(self, suite: Suite) -> Suite:
+        """The suite under this variant's eps; raises `UsageError` if that is nonsense."""
+        return suite if self.eps is None else replace(suite, threat=Threat(suite.threat.norm, self.eps))
+
+
+def jobs(suite: Suite, *, model: str, weights: str, data: str, seed: int) -> tuple[Job, ...]:
+    """One job a probe of the suite; `weights` and `data` are sha256 digests."""
+    name = f"{suite.name}@{suite.version}"
+    return tuple(Job(model, weights, name, probe, suite.threat, data, seed) for probe in suite.probes)
+
+
+def blocks(n: int, size: int) -> list[range]:
+    """The samples 0..n-1 in blocks of `size`, the unit that is committed whole or not at all."""
+    return [range(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def left(job: Job, n: int, done: Iterable[int]) -> list[range]:
+    """The blocks of a job whose first sample is not among those `done`."""
+    finished = set(done)
+    return [block for block in blocks(n, job.probe.block) if block.start not in finished]
+
+
+def run_folder(root: Path, suite: str, model: str, variant: Variant) -> Path:
+    """Where a run lives: root/suite/model/variant."""
+    return root / suite / model / variant.folder
+
+
+def command(suite: str, model: str, variant: Variant) -> str:
+    """The command that runs, or resumes, an evaluation."""
+    words = ["rbench", "eval", "--suite", suite, "--model", model]
+    words += ["--seed", str(variant.seed)] if variant.seed else []
+    words += ["--limit", str(variant.limit)] if variant.limit is not None else []
+    words += ["--eps", variant.eps] if variant.eps is not None else []
+    words += ["--weights", variant.weights_file] if variant.weights_file is not None else []
+    return shlex.join(words)

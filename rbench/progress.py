@@ -1,0 +1,83 @@
+"""Progress on stderr, with the time that is left, for anything that takes longer than two seconds."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+PATIENCE = 0.2  # seconds between two updates of the text
+
+
+class Progress(Protocol):
+    """What the engine tells about its work."""
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """A probe starts, with `done` of `total` samples already stored."""
+
+    def advance(self, samples: int) -> None:
+        """Some samples are stored."""
+
+    def tick(self, passes: int) -> None:
+        """The attack in hand has made so many passes through the model (forwards of single samples)."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def advance(self, samples: int) -> None:
+        """Say nothing."""
+
+    def tick(self, passes: int) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def progress_bar(*, show: bool) -> Iterator[Progress]:
+    """A bar for each probe: samples, passes, time spent and time left."""
+    if not show:
+        yield Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    bar = RichProgress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("samples"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        TextColumn("{task.fields[passes]}"),
+        console=Console(stderr=True),
+        speed_estimate_period=3600,
+    )
+    with bar:
+        yield _Bar(bar)
+
+
+class _Bar:
+    def __init__(self, bar: "object") -> None:
+        from rich.progress import Progress as RichProgress
+
+        assert isinstance(bar, RichProgress)  # noqa: S101 - made by `progress_bar`
+        self._bar = bar
+        self._task = None
+        self._last = 0.0
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        self._task = self._bar.add_task(name, total=total, completed=done, passes="")
+
+    def advance(self, samples: int) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, advance=samples)
+
+    def tick(self, passes: int) -> None:
+        now = time.monotonic()
+        if self._task is not None and now - self._last > PATIENCE:
+            self._last = now
+            self._bar.update(self._task, passes=f"{passes:,} passes")

@@ -1,0 +1,88 @@
+"""The judge of every attack: recomputes what an attack returns, on the model as given, and refuses cheating."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rbench.errors import AttackError, ModelError
+from rbench.types import Threat
+
+
+class Verdict(NamedTuple):
+    """For each sample: the class predicted, the margin z_y - max_{k != y} z_k, the distance in the threat's norm."""
+
+    pred: Tensor
+    margin: Tensor
+    distance: Tensor
+
+
+class Witness:
+    """Remembers a model's parameters, buffers and training flags, to notice if anything changes them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._state = {name: value.detach().clone() for name, value in model.state_dict(keep_vars=True).items()}
+        self._training = [module.training for module in model.modules()]
+
+    def check(self, during: str) -> None:
+        """Raise `ModelError` if anything has changed since."""
+        state = self._model.state_dict()
+        changed = [n for n, v in self._state.items() if n not in state or not torch.equal(v, state[n])]
+        changed += sorted(state.keys() - self._state.keys())
+        if changed:
+            raise ModelError(f"the model's {changed[0]!r} changed while {during}; its parameters and buffers must be fixed.")
+        if self._training != [module.training for module in self._model.modules()]:
+            raise ModelError(f"the model's training flag changed while {during}; leave it in eval mode.")
+
+
+@torch.no_grad()
+def logits_of(model: nn.Module, x: Tensor, classes: int) -> Tensor:
+    """The logits [B, classes] of images, checked: right shape, finite, and not probabilities.
+
+    Raises `ModelError` with the remedy.
+    """
+    with torch.autocast(x.device.type, enabled=False), torch.backends.cudnn.flags(allow_tf32=False):
+        logits = model(x)
+    if not isinstance(logits, Tensor):
+        raise ModelError(f"the model returned {type(logits).__name__}, not a tensor of logits [B, {classes}].")
+    if logits.shape != (len(x), classes):
+        raise ModelError(f"the model returned shape {list(logits.shape)}; this dataset needs [{len(x)}, {classes}].")
+    if not torch.isfinite(logits).all():
+        row = int((~torch.isfinite(logits)).any(1).nonzero()[0])
+        raise ModelError(f"the model returned NaN or infinite logits (first at image {row} of the batch).")
+    sums_to_one = (logits.sum(1) - 1).abs().max() < 1e-5
+    if classes > 1 and sums_to_one and logits.min() > -1e-5:
+        raise ModelError("the model returned probabilities; return the logits before the softmax, which attacks need.")
+    return logits
+
+
+def judge(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, threat: Threat, *, classes: int, attack: str) -> Verdict:
+    """The verdict on what an attack made of images x [B, C, H, W] with labels y [B].
+
+    Raises `AttackError`, naming the attack, unless x_adv has the shape, dtype and device of x, is finite, lies in [0, 1]
+    and within eps (1 + 1e-5) + 1e-6 of x. Nothing is ever clipped on an attack's behalf.
+    """
+    if not isinstance(x_adv, Tensor):
+        raise AttackError(f"attack {attack!r} returned {type(x_adv).__name__}, not images.")
+    for what in ("shape", "dtype", "device"):
+        if getattr(x_adv, what) != getattr(x, what):
+            raise AttackError(f"attack {attack!r} changed the {what} of the images to {getattr(x_adv, what)}.")
+    x_adv = x_adv.detach()
+    if not torch.isfinite(x_adv).all():
+        raise AttackError(f"attack {attack!r} returned NaN or infinite pixels.")
+    if x_adv.min() < 0 or x_adv.max() > 1:
+        low, high = float(x_adv.min()), float(x_adv.max())
+        raise AttackError(f"attack {attack!r} left the range [0, 1] of pixels: [{low:.6g}, {high:.6g}].")
+    delta = (x_adv.double() - x.double()).flatten(1)
+    distance = delta.abs().amax(1) if threat.norm == "linf" else delta.norm(dim=1)
+    allowed = threat.radius * (1 + 1e-5) + 1e-6
+    if (distance > allowed).any():
+        raise AttackError(
+            f"attack {attack!r} left the {threat.norm} ball of eps = {threat.eps} ({threat.radius:.6g}): "
+            f"distance {float(distance.max()):.6g}."
+        )
+    logits = logits_of(model, x_adv, classes)
+    own = logits.gather(1, y[:, None])[:, 0]
+    margin = own - logits.scatter(1, y[:, None], -torch.inf).amax(1)
+    return Verdict(logits.argmax(1), margin, distance)

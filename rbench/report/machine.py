@@ -1,0 +1,45 @@
+"""Tables for programs: CSV, a row a cell, and JSON; values are shares in [0, 1] at full precision."""
+
+import csv as csv_writer
+import io
+import json as json_writer
+from dataclasses import asdict
+from typing import Any
+
+from rbench.types import Cell, Sheet
+
+
+def csv(sheet: Sheet) -> str:
+    """One row for each cell: model, column, value, low, high, n, total, findings, command that fills it."""
+    sink = io.StringIO()
+    writer = csv_writer.writer(sink, lineterminator="\n")
+    writer.writerow(["model", "column", "value", "low", "high", "n", "total", "findings", "missing"])
+    for (model, key), cell in sheet.cells.items():
+        entry = _entry(cell)
+        low, high = entry["interval"] or ("", "")
+        codes = " ".join(finding["code"] for finding in entry["findings"])
+        value = "" if entry["value"] is None else entry["value"]
+        writer.writerow([model, key, value, low, high, entry["n"], cell.total, codes, cell.missing])
+    return sink.getvalue()
+
+
+def json(sheet: Sheet) -> str:
+    """The whole sheet as one JSON object; `cells[model][column]` holds value, interval, n, total, findings, missing."""
+    cells: dict[str, dict[str, Any]] = {model: {} for model, _ in sheet.rows}
+    for (model, key), cell in sheet.cells.items():
+        cells[model][key] = {**_entry(cell), "total": cell.total, "missing": cell.missing}
+    value = {
+        "name": sheet.name,
+        "title": sheet.title,
+        "protocol": sheet.protocol,
+        "models": dict(sheet.rows),
+        "columns": [asdict(column) for column in sheet.columns],
+        "cells": cells,
+    }
+    return json_writer.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _entry(cell: Cell) -> dict[str, Any]:
+    if cell.score is None:
+        return {"value": None, "interval": None, "n": 0, "findings": []}
+    return asdict(cell.score)

@@ -1,0 +1,57 @@
+"""Tables for people: GitHub's Markdown, and the same in a terminal."""
+
+from tabulate import tabulate
+
+from rbench.report.cells import DAGGER, INTERVALS, best, footnotes, heading, interval, percent
+from rbench.types import Cell, Sheet
+
+
+def markdown(sheet: Sheet) -> str:
+    """A sheet as a Markdown table with the best values in bold, its protocol above and its footnotes below."""
+    return _document(sheet, "github", bold="**")
+
+
+def terminal(sheet: Sheet) -> str:
+    """A sheet for the terminal; a single model is turned into a column, which fits every window."""
+    return _single(sheet) if len(sheet.rows) == 1 else _document(sheet, "simple", bold="")
+
+
+def _document(sheet: Sheet, style: str, bold: str) -> str:
+    winners = {column.key: best(sheet, column.key) for column in sheet.columns}
+    head = ["Model", *(heading(sheet, column.key) for column in sheet.columns)]
+    body = []
+    for model, title in sheet.rows:
+        cells = [
+            _text(sheet.cells[model, column.key], bold if model in winners[column.key] else "") for column in sheet.columns
+        ]
+        body.append([f"{model}: {title}" if style == "github" else model, *cells])
+    grid = tabulate(body, head, tablefmt=style, disable_numparse=True)
+    return _framed(sheet, grid)
+
+
+def _single(sheet: Sheet) -> str:
+    model = sheet.rows[0][0]
+    body = []
+    for column in sheet.columns:
+        cell = sheet.cells[model, column.key]
+        mark = DAGGER if cell.suspect else ""
+        arrow = "↑" if column.higher_is_better else "↓"
+        if cell.score is None:
+            body.append([column.title, arrow, "-", "", ""])
+        else:
+            body.append([column.title, arrow, percent(cell.score.value) + mark, interval(cell.score), cell.score.n])
+    grid = tabulate(body, [model, "", "value", "95% interval", "n"], tablefmt="simple", disable_numparse=True)
+    return _framed(sheet, grid)
+
+
+def _framed(sheet: Sheet, grid: str) -> str:
+    lines = [sheet.title, *sheet.protocol, INTERVALS, "", grid]
+    notes = footnotes(sheet)
+    return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+
+
+def _text(cell: Cell, bold: str) -> str:
+    if cell.score is None:
+        return "-"
+    mark = DAGGER if cell.suspect else ""
+    return f"{bold}{percent(cell.score.value)}{bold}{mark} {interval(cell.score)}"

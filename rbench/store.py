@@ -1,0 +1,198 @@
+"""Jobs and outcomes on disk, whole or not at all.
+
+A run folder holds `manifest.json` and, for each probe, blocks of samples as Parquet files and a marker `complete.json`.
+Every file appears by an atomic rename after fsync and is never changed afterwards; the marker is written last. A crash
+at any point loses at most the block in hand, and the same bytes stand on disk at the end.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rbench.errors import InterruptedRunError, StoreError
+from rbench.types import Finding, Job, Outcomes, canonical_json
+
+FORMAT = 1
+MANIFEST, SETTINGS, MARKER, LOCK = "manifest.json", "settings.json", "complete.json", "lock"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder; many may read it, one at a time may write it (see `writing`)."""
+
+    folder: Path
+
+    def manifest(self) -> dict[str, Any] | None:
+        """What the run pins (suite, model, weights, data, code), or None before it has begun."""
+        path = self.folder / MANIFEST
+        if not path.is_file():
+            return None
+        try:
+            value = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read ({error}); move {self.folder} away and run again.") from error
+        if value.get("format") != FORMAT:
+            raise StoreError(
+                f"{self.folder} was written in format {value.get('format')!r}, this rbench reads {FORMAT}; "
+                f"move the folder away or use the rbench that wrote it."
+            )
+        return dict(value)
+
+    @contextmanager
+    def writing(self, manifest: Mapping[str, Any]) -> Iterator[None]:
+        """Hold the folder for writing, after pinning it to the manifest or comparing it with the one it is pinned to."""
+        from filelock import FileLock, Timeout
+
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / LOCK, timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise InterruptedRunError(
+                    f"another process is writing {self.folder}; let it finish, then run the same command."
+                ) from None
+        try:
+            self._pin(json.loads(canonical_json({"format": FORMAT, **manifest})))
+            yield
+        finally:
+            lock.release()
+
+    def _pin(self, manifest: dict[str, Any]) -> None:
+        for stale in self.folder.rglob(".*.tmp"):
+            stale.unlink(missing_ok=True)
+        held = self.manifest()
+        if held is None:
+            _write(self.folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+            return
+        for key in sorted(manifest.keys() | held.keys()):
+            if manifest.get(key) != held.get(key):
+                raise StoreError(
+                    f"{self.folder} belongs to another evaluation: its {key} is {held.get(key)!r}, not "
+                    f"{manifest.get(key)!r}. Nothing was changed; add --fresh to move it aside and start anew."
+                )
+
+    def settings(self) -> dict[str, Any]:
+        """How the run is computed (batch size, device, versions): kept from its first day, but not part of what it is."""
+        path = self.folder / SETTINGS
+        return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+    def remember(self, settings: Mapping[str, Any]) -> None:
+        """Keep the settings of a run that has none yet."""
+        if not self.settings():
+            _write(self.folder / SETTINGS, (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode())
+
+    def done(self, job: Job) -> dict[int, str]:
+        """First sample -> file name of every committed block of a job."""
+        folder = self.folder / job.probe.name
+        return {int(path.stem): path.name for path in sorted(folder.glob("*.parquet"))}
+
+    def commit(self, job: Job, outcomes: Outcomes) -> None:
+        """Store one block of consecutive samples."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {f.name: getattr(outcomes, f.name) for f in fields(Outcomes)}
+        table = pa.table(columns).replace_schema_metadata({"job": job.key})
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        _write(self.folder / job.probe.name / f"{int(outcomes.sample[0]):06d}.parquet", sink.getvalue())
+
+    def complete(self, job: Job, n: int, findings: tuple[Finding, ...]) -> None:
+        """Write the marker that says that all n samples of a job are there."""
+        files = {name: self._digest(job, name) for name in self.done(job).values()}
+        marker = {"job": job.key, "n": n, "blocks": files, "findings": [asdict(finding) for finding in findings]}
+        _write(self.folder / job.probe.name / MARKER, (json.dumps(marker, indent=1, sort_keys=True) + "\n").encode())
+
+    def findings(self, probe: str) -> tuple[Finding, ...] | None:
+        """What was found while a probe ran, or None as long as it is not complete."""
+        path = self.folder / probe / MARKER
+        if not path.is_file():
+            return None
+        return tuple(Finding(**finding) for finding in json.loads(path.read_text())["findings"])
+
+    def outcomes(self, probe: str) -> Outcomes | None:
+        """All outcomes of a probe in the order of samples, or None as long as it is not complete.
+
+        Raises `StoreError` if a block does not have the sha256 that the marker gives.
+        """
+        path = self.folder / probe / MARKER
+        if not path.is_file():
+            return None
+        marker = json.loads(path.read_text())
+        return read_blocks([self.folder / probe / name for name in sorted(marker["blocks"])], marker)
+
+    def _digest(self, job: Job, name: str) -> str:
+        return hashlib.sha256((self.folder / job.probe.name / name).read_bytes()).hexdigest()
+
+
+def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:
+    """The outcomes in some blocks of one job, checked against the job's marker."""
+    import pyarrow.parquet as pq
+
+    tables = []
+    for path in paths:
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != marker["blocks"][path.name]:
+            raise StoreError(f"{path} is missing or damaged; remove {path.parent} and run the same command again.")
+        table = pq.read_table(io.BytesIO(content))
+        if (table.schema.metadata or {}).get(b"job", b"").decode() != marker["job"]:
+            raise StoreError(f"{path} belongs to another job; remove {path.parent} and run the same command again.")
+        tables.append(table)
+    columns = {
+        f.name: np.concatenate([table[f.name].to_numpy(zero_copy_only=False) for table in tables]) for f in fields(Outcomes)
+    }
+    return Outcomes(**columns)
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Rename a run folder to the first free `<folder>.old-N` and say where it went; nothing is ever deleted."""
+    if not folder.exists():
+        return None
+    number = 1
+    while (target := folder.with_name(f"{folder.name}.old-{number}")).exists():
+        number += 1
+    with _explained(folder):
+        folder.rename(target)
+    return target
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about a folder into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}. What is committed stays; mend that, or name another folder "
+            "with --runs, and run the same command again."
+        ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Create a file whole: a temporary neighbour, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
