@@ -1,0 +1,71 @@
+"""Which images are trained on, in what order and how altered: pure functions of (seed, epoch, sample)."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rbench.errors import UsageError
+from rbench.rng import Draws
+from rbench.types import Augment, Dataset, IntArray
+
+_FILL = {"zero": 0.0, "grey": 128 / 255}
+
+
+def stratified(labels: IntArray, ids: IntArray, count: int, stream: str) -> tuple[IntArray, IntArray]:
+    """Split `ids` into (`count` chosen, the rest), each ascending; every class gives its share up to one image.
+
+    The choice depends on `stream` only, never on a training seed. Raises `UsageError` if nothing would be left.
+    """
+    if not 0 < count < len(ids):
+        raise UsageError(f"cannot choose {count} of {len(ids)} images; give a number from 1 to {len(ids) - 1}.")
+    order = ids[np.argsort(Draws(0, stream, torch.from_numpy(ids)).words(1, 0)[:, 0].numpy(), kind="stable")]
+    # The k-th image of a class of n has rank (k + 1/2)/n; the lowest ranks are chosen.
+    rank = np.empty(len(order))
+    for label in np.unique(labels[order]):
+        members = np.flatnonzero(labels[order] == label)
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    chosen = np.sort(order[np.argsort(rank, kind="stable")[:count]])
+    return chosen, np.setdiff1d(ids, chosen)
+
+
+def epoch_order(ids: IntArray, seed: int, epoch: int) -> IntArray:
+    """The training images of an epoch in the order in which they are seen."""
+    words = Draws(seed, f"train/order/{epoch}", torch.from_numpy(ids)).words(1, 0)[:, 0]
+    return ids[np.argsort(words.numpy(), kind="stable")]
+
+
+def split(ids: IntArray, size: int) -> list[IntArray]:
+    """Batches of `size`, the last one smaller if need be."""
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def fetch(data: Dataset, ids: IntArray, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Images [B, C, H, W] as float32 in [0, 1], labels [B] and sample ids [B]."""
+    raw = torch.from_numpy(np.ascontiguousarray(data.images(ids))).to(device)
+    x = raw.float() / 255 if raw.dtype == torch.uint8 else raw.float()
+    return x, torch.from_numpy(data.labels[ids]).to(device), torch.from_numpy(ids).to(device)
+
+
+def augmented(x: Tensor, augment: Augment, rng: Draws) -> Tensor:
+    """Random crops of the padded images [B, C, H, W] and, if asked for, mirror images."""
+    if not (augment.pad or augment.flip):
+        return x
+    words = rng.words(3, 0)
+    height, width = x.shape[2:]
+    pad = [augment.pad] * 4
+    if augment.padding == "reflect":
+        padded = F.pad(x, pad, mode="reflect")
+    else:
+        padded = F.pad(x, pad, value=_FILL[augment.padding])
+    rows = words[:, :1] % (2 * augment.pad + 1) + torch.arange(height, device=x.device)
+    columns = words[:, 1:2] % (2 * augment.pad + 1) + torch.arange(width, device=x.device)
+    if augment.flip:
+        columns = torch.where(words[:, 2:] % 2 == 1, columns.flip(1), columns)
+    sample = torch.arange(len(x), device=x.device)
+    # Indices [B, 1, H, 1] and [B, 1, 1, W] around the channels pick one window a sample.
+    channel = torch.arange(x.shape[1], device=x.device)
+    picked = padded[
+        sample[:, None, None, None], channel[None, :, None, None], rows[:, None, :, None], columns[:, None, None, :]
+    ]
+    return picked.contiguous()

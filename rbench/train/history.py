@@ -1,0 +1,68 @@
+"""What is known of every epoch of a training, and which epoch is the best. Neither needs torch."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """One epoch, counted from 0: mean losses in nats, accuracies in [0, 1]; `robust` and `subnets` only where measured.
+
+    `train` is the accuracy on the training images as the network saw them (augmented, attacked); `clean` and `robust`
+    are those on the held-out images, `subnets` that of the subnets from which the controller learnt.
+    """
+
+    epoch: int
+    lr: float
+    loss: float
+    distillation: float
+    train: float
+    clean: float
+    robust: float | None
+    subnets: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training: its weights and other files, and the row of the epoch that was picked."""
+
+    name: str
+    seed: int
+    folder: Path
+    weights: Path
+    best: Row
+    rows: tuple[Row, ...]
+    published: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that the training left behind."""
+        written = [self.folder / name for name in ("weights.safetensors", "state.pt", "metrics.csv", "curve.png")]
+        return tuple(written if self.published is None else [*written, self.published])
+
+
+def better(row: Row, best: Row | None) -> bool:
+    """Whether an epoch beats the best of the earlier ones: by robust, then by clean held-out accuracy; ties lose."""
+    return best is None or _merit(row) > _merit(best)
+
+
+def _merit(row: Row) -> tuple[float, float]:
+    return (0.0 if row.robust is None else row.robust, row.clean)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A line an epoch; what was not measured is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: _short(value) for key, value in asdict(row).items()})
+    return text.getvalue()
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

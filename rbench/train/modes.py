@@ -1,0 +1,27 @@
+"""Running a network in training without leaving traces in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@contextmanager
+def untracked(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Run `model` in training or evaluation mode; its running statistics, counters and own mode stay as they were.
+
+    In training mode batch norm still normalises by the batch, it only does not remember it.
+    """
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    tracked = [norm.track_running_stats for norm in norms]
+    was_training = model.training
+    model.train(training)
+    for norm in norms:
+        norm.track_running_stats = norm.track_running_stats and not training
+    try:
+        yield
+    finally:
+        for norm, value in zip(norms, tracked, strict=True):
+            norm.track_running_stats = value
+        model.train(was_training)

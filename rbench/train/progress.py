@@ -1,0 +1,28 @@
+"""A progress bar on stderr."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Report = Callable[[str], None]
+"""Called after each batch with what is known of the training so far."""
+
+
+@contextmanager
+def bar(title: str, total: int, done: int, *, enabled: bool) -> Iterator[Report]:
+    """Show batches done of `total`, the losses and accuracies reported last, and the time that is left."""
+    if not enabled:
+        yield lambda _text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=total, completed=done, text="")
+        yield lambda text: progress.update(task, advance=1, text=text)

@@ -1,0 +1,41 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rbench.types import Augment, Call, Ews, InnerAttack, ModelCard, Recipe, Selection, Sgd, Threat
+
+THREAT = Threat("linf", "24/255")
+
+
+@pytest.fixture
+def card():
+    args = {"classes": 10, "mean": [0.305] * 3, "std": [0.324] * 3, "width": 4}
+    return ModelCard(
+        "tiny", "Tiny", Call("rbench.models.preact_resnet:preact_resnet_small", args), "digits", recipe="tiny"
+    )
+
+
+@pytest.fixture
+def recipe():
+    """Adversarial training with enhanced subnets, small: 3 batches an epoch, a search before each but the first."""
+    return Recipe(
+        name="tiny",
+        data=Call(f"{Path(__file__).with_name('small.py')}:small"),
+        objective=Call("rbench.train.objectives:adversarial"),
+        epochs=4,
+        batch=40,
+        holdout=40,
+        optimiser=Sgd(lr=0.05, milestones=(3,)),
+        augment=Augment(pad=2),
+        attack=InnerAttack(THREAT, steps=2, rel_step="1/2"),
+        selection=Selection(THREAT, steps=2, rel_step="1/2"),
+        ews=Ews(every=1, subset=0.2, subnets=2),
+    )
+
+
+@pytest.fixture
+def plain(recipe):
+    """The same without attack and subnets."""
+    objective = Call("rbench.train.objectives:standard")
+    return replace(recipe, objective=objective, attack=None, ews=None, selection=Selection())

@@ -1,0 +1,114 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from rbench.errors import StoreError
+from rbench.train import loop
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from pydantic import TypeAdapter
+from rbench.train.loop import train
+from rbench.types import ModelCard, Recipe
+card, recipe, out = json.load(sys.stdin)
+card, recipe = TypeAdapter(ModelCard).validate_python(card), TypeAdapter(Recipe).validate_python(recipe)
+train(card, recipe, out=Path(out), progress=False)
+"""
+
+
+def rows_without_time(result):
+    return [replace(row, seconds=0) for row in result.rows]
+
+
+def interrupt(monkeypatch, epoch, iteration):
+    """Let the training be interrupted once, in the middle of an epoch."""
+    original = loop.step
+
+    def step(setting, at_epoch, at_iteration, ids):
+        done = original(setting, at_epoch, at_iteration, ids)
+        if (at_epoch, at_iteration) == (epoch, iteration):
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(loop, "step", step)
+
+
+@pytest.mark.parametrize(("epoch", "iteration"), [(0, 1), (1, 2), (3, 0)])
+def test_interrupted_training_ends_with_the_same_bytes(card, recipe, tmp_path, epoch, iteration):
+    whole = loop.train(card, recipe, out=tmp_path / "whole", progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, epoch, iteration)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(card, recipe, out=tmp_path / "parts", progress=False)
+    parts = loop.train(card, recipe, out=tmp_path / "parts", progress=False)
+    assert parts.weights.read_bytes() == whole.weights.read_bytes()
+    assert rows_without_time(parts) == rows_without_time(whole)
+    last = [torch.load(result.folder / "state.pt", weights_only=True) for result in (whole, parts)]
+    for part in ("model", "enhancer"):
+        left, right = (state[part] if part == "model" else state[part]["controller"] for state in last)
+        assert all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_killed_training_ends_with_the_same_bytes(card, recipe, tmp_path):
+    recipe = replace(recipe, epochs=12)
+    whole = loop.train(card, recipe, out=tmp_path / "whole", progress=False)
+    out = tmp_path / "killed"
+    job = json.dumps([asdict(card), asdict(recipe), str(out)]).encode()
+    kills = 0
+    while not (out / "weights.safetensors").exists():
+        child = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE)
+        child.stdin.write(job)
+        child.stdin.close()
+        if kills == 0:
+            while not (out / "state.pt").exists():
+                assert child.poll() is None
+                time.sleep(0.01)
+            time.sleep(0.05)  # on into the next epoch
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+            assert child.wait(30) == -signal.SIGKILL
+        else:
+            assert child.wait(60) == 0
+    assert kills == 1
+    assert (out / "weights.safetensors").read_bytes() == whole.weights.read_bytes()
+    names = [line.split(",")[0] for line in (out / "metrics.csv").read_text().splitlines()]
+    assert names == ["epoch", *map(str, range(12))]
+
+
+def test_finished_training_is_not_repeated(card, plain, tmp_path, monkeypatch):
+    first = loop.train(card, plain, out=tmp_path, progress=False)
+    monkeypatch.setattr(loop, "one_epoch", None)
+    assert loop.train(card, plain, out=tmp_path, progress=False) == first
+
+
+def test_seeds_differ(card, plain, tmp_path):
+    zero, one = (loop.train(card, plain, out=tmp_path / str(k), seed=k, progress=False) for k in (0, 1))
+    assert zero.weights.read_bytes() != one.weights.read_bytes()
+
+
+def test_folder_of_another_training_is_refused(card, plain, tmp_path):
+    loop.train(card, replace(plain, epochs=1), out=tmp_path, progress=False)
+    with pytest.raises(StoreError, match=r"another training: epochs was 1, now 4.*--out"):
+        loop.train(card, plain, out=tmp_path, progress=False)
+    with pytest.raises(StoreError, match="another training: seed was 0, now 1"):
+        loop.train(card, replace(plain, epochs=1), out=tmp_path, seed=1, progress=False)
+
+
+def test_damaged_state_is_refused(card, plain, tmp_path):
+    (tmp_path / "state.pt").write_bytes(b"not a state")
+    with pytest.raises(StoreError, match="is no training state"):
+        loop.train(card, plain, out=tmp_path, progress=False)
+
+
+def test_folder_that_cannot_be_written(card, plain, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot write to"):
+        loop.train(card, plain, out=tmp_path / "file" / "folder", progress=False)
