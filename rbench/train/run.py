@@ -4,30 +4,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from rbench.catalog import Catalog
-from rbench.errors import InterruptedRunError, UsageError
+from rbench.errors import UsageError
 from rbench.train.history import TrainResult
 from rbench.train.loop import train
 from rbench.train.publish import publish
+
+__all__ = ["TrainResult", "run"]
 
 
 def run(catalog: Catalog, name: str, *, seed: int | None = None, out: Path, progress: bool = True) -> TrainResult:
     """Train a model of the catalog in `out/<name>/seed<k>/`; with the recipe's own seed, publish its weights.
 
-    An interrupted training goes on where it stopped. Raises `UsageError` for a model without a recipe, `StoreError` for
-    a folder or a shelf that cannot be written, `InterruptedRunError` if stopped by the keyboard.
+    An interrupted training goes on where it stopped. Raises `UsageError` for a model without a recipe and `StoreError`
+    for a folder or a shelf that cannot be written.
     """
     card = catalog.model(name)
     if card.recipe is None:
         raise UsageError(f"model {name!r} names no recipe, so it cannot be trained; add recipe = '...' to its card.")
     recipe = catalog.recipe(card.recipe)
     seed = recipe.seed if seed is None else seed
-    folder = out / name / f"seed{seed}"
-    try:
-        result = train(card, recipe, out=folder, seed=seed, progress=progress)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(
-            f"the training of {name!r} was stopped; its finished epochs are in {folder}, and the same command goes on."
-        ) from None
+    result = train(card, recipe, out=out / name / f"seed{seed}", seed=seed, progress=progress)
     if seed != recipe.seed:
         return result
     return replace(result, published=publish(catalog, card, result.weights))

@@ -1,0 +1,129 @@
+from dataclasses import replace
+
+import pytest
+import safetensors.torch
+import torch
+
+from rbench.catalog import bind
+from rbench.errors import ModelError
+from rbench.train import loop
+from rbench.train.history import Row, as_csv, better
+from rbench.types import Ews, Sgd
+
+
+def row(epoch, clean, robust):
+    return Row(epoch, 0.1, 1.0, 0.0, 0.5, clean, robust, None, 1.0)
+
+
+def test_best_epoch_is_the_most_robust_then_the_most_accurate_then_the_earliest():
+    rows = [row(0, 0.9, 0.4), row(1, 0.8, 0.5), row(2, 0.9, 0.5), row(3, 0.9, 0.5), row(4, 0.99, 0.3)]
+    best = None
+    for candidate in rows:
+        best = candidate if better(candidate, best) else best
+    assert best.epoch == 2
+    assert better(row(1, 0.9, None), row(0, 0.8, None))
+    assert not better(row(1, 0.8, None), row(0, 0.8, None))
+
+
+def test_saved_weights_are_those_of_the_selected_epoch(card, plain, tmp_path, monkeypatch):
+    scores = iter([(0.5, 0.2), (0.6, 0.7), (0.9, 0.6), (0.7, 0.7)])
+    states = []
+
+    def measure(setting):
+        states.append({key: value.clone() for key, value in setting.model.state_dict().items()})
+        return next(scores)
+
+    monkeypatch.setattr(loop, "measure", measure)
+    result = loop.train(card, plain, out=tmp_path, progress=False)
+    assert result.best.epoch == 3  # as robust as epoch 1, and more accurate
+    saved = safetensors.torch.load_file(result.weights)
+    assert saved.keys() == states[3].keys()
+    assert all(torch.equal(saved[key], states[3][key]) for key in saved)
+    assert any(not torch.equal(saved[key], states[1][key]) for key in saved)
+
+
+def test_plain_training_learns(card, plain, tmp_path):
+    recipe = replace(plain, epochs=25, batch=20, optimiser=Sgd(lr=0.1))
+    result = loop.train(card, recipe, out=tmp_path, progress=False)
+    assert result.rows[-1].loss < 0.5 * result.rows[0].loss
+    assert result.best.clean > 0.6
+    assert result.best.robust is None
+    model = bind(card.arch)()
+    model.load_state_dict(safetensors.torch.load_file(result.weights))
+    setting = loop.prepare(card, recipe, 0)
+    assert loop.measure(replace(setting, model=model)) == (result.best.clean, None)
+
+
+def test_measured_accuracies_agree_with_a_count_by_hand(card, recipe):
+    setting = loop.prepare(card, recipe, 0)
+    for iteration in range(3):
+        loop.step(setting, 0, iteration, setting.fitted[40 * iteration : 40 * iteration + 40])
+    clean, robust = loop.measure(setting)
+    assert setting.model.training
+    x = torch.from_numpy(setting.data.images(setting.held_out)).float() / 255
+    right = setting.model.eval()(x).argmax(1).numpy() == setting.data.labels[setting.held_out]
+    assert clean == pytest.approx(right.mean())
+    assert robust <= clean
+    assert loop.measure(setting) == (clean, robust)
+
+
+def test_learning_rate_falls_at_the_milestones(card, plain, tmp_path):
+    recipe = replace(plain, optimiser=Sgd(lr=0.2, milestones=(1, 3), gamma=0.5))
+    result = loop.train(card, recipe, out=tmp_path, progress=False)
+    assert [row.lr for row in result.rows] == pytest.approx([0.2, 0.1, 0.1, 0.05])
+
+
+def test_subnets_are_searched_when_due_and_distilled_always(card, recipe, tmp_path):
+    recipe = replace(recipe, ews=replace(recipe.ews, every=2))
+    result = loop.train(card, recipe, out=tmp_path, progress=False)
+    assert [row.subnets is not None for row in result.rows] == [False, False, True, False]
+    assert all(row.distillation > 0 for row in result.rows)
+
+
+def test_a_subnet_that_is_the_whole_network_teaches_nothing(card, recipe, tmp_path):
+    recipe = replace(recipe, epochs=1, ews=Ews(rho=1.0))
+    enhanced = loop.train(card, recipe, out=tmp_path / "ews", progress=False)
+    bare = loop.train(card, replace(recipe, ews=None), out=tmp_path / "at", progress=False)
+    assert enhanced.best.distillation == pytest.approx(0, abs=1e-6)
+    assert enhanced.best.loss == pytest.approx(bare.best.loss, abs=1e-3)
+    assert bare.best.distillation == 0
+
+
+def test_search_sees_the_subset_in_every_pass(card, recipe, monkeypatch):
+    setting = loop.prepare(card, replace(recipe, batch=10, ews=replace(recipe.ews, passes=3)), 0)
+    seen = []
+    monkeypatch.setattr(setting.enhancer, "search", lambda _m, x, y, _e, i: seen.append((i, x, len(y))) or 0.25)
+    assert loop.search(setting, setting.enhancer, 1) == 0.25
+    assert [i for i, _, _ in seen] == list(range(9))
+    assert [count for _, _, count in seen] == [10, 10, 4] * 3
+    clean = torch.from_numpy(setting.data.images(setting.searched[:10])).float() / 255
+    assert 0 < (seen[0][1] - clean).abs().max() <= 24 / 255 + 1e-6  # attacked
+
+
+def test_divergence_is_an_error(card, plain, tmp_path):
+    with pytest.raises(ModelError, match="loss is not finite in epoch 0; lower the learning rate"):
+        loop.train(card, replace(plain, optimiser=Sgd(lr=1e30)), out=tmp_path, progress=False)
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+def test_files_of_a_training(card, recipe, tmp_path, capsys):
+    result = loop.train(card, replace(recipe, epochs=2), out=tmp_path, progress=False)
+    assert capsys.readouterr() == ("", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in result.files)
+    assert (tmp_path / "metrics.csv").read_text() == as_csv(result.rows)
+    header, first, second = as_csv(result.rows).splitlines()
+    assert header == "epoch,lr,loss,distillation,train,clean,robust,subnets,seconds"
+    assert first.split(",")[7] == ""  # no search before the first epoch
+    assert float(second.split(",")[7]) == pytest.approx(result.rows[1].subnets, rel=1e-5)
+    picture = (tmp_path / "curve.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert int.from_bytes(picture[16:20], "big") >= 1000  # its width
+
+
+def test_progress_is_told_on_stderr(card, plain, tmp_path, capsys):
+    loop.train(card, replace(plain, epochs=1), out=tmp_path, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "tiny" in err
+    assert "3/3" in err
+    assert "accuracy" in err
