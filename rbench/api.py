@@ -109,7 +109,15 @@ def evaluate(
 
 
 def _run_jobs(
-    jobs: tuple[Job, ...], subject: Subject, dataset: Dataset, n: int, run: Run, *, device: str | None, batch: int | None, bar: Any
+    jobs: tuple[Job, ...],
+    subject: Subject,
+    dataset: Dataset,
+    n: int,
+    run: Run,
+    *,
+    device: str | None,
+    batch: int | None,
+    bar: Any,
 ) -> None:
     import torch
 
@@ -159,7 +167,9 @@ def plan(
         left = planner.left(job, n, run.done(job))
         samples = sum(map(len, left))
         attack = job.probe.attack.use if job.probe.attack else "none"
-        rows.append({"probe": job.probe.name, "attack": attack, "done": n - samples, "left": samples, "blocks": len(left)})
+        rows.append(
+            {"probe": job.probe.name, "attack": attack, "done": n - samples, "left": samples, "blocks": len(left)}
+        )
     return rows
 
 
@@ -336,7 +346,10 @@ def _dataset(suite: Suite) -> Dataset:
 @contextmanager
 def _data_source(data_dir: str | Path | None, download: bool) -> Iterator[None]:
     """Tell the loaders where data lies, for the time of one call."""
-    wanted = {"RBENCH_DATA": str(data_dir) if data_dir is not None else None, "RBENCH_DOWNLOAD": "1" if download else None}
+    wanted = {
+        "RBENCH_DATA": str(data_dir) if data_dir is not None else None,
+        "RBENCH_DOWNLOAD": "1" if download else None,
+    }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update({name: value for name, value in wanted.items() if value is not None})
     try:

@@ -64,21 +64,23 @@ class Catalog:
 
     def model(self, name: str) -> types.ModelCard:
         """The card of a model."""
-        return self._load("models", name, types.ModelCard)
+        card: types.ModelCard = self.load("models", name)
+        return card
 
     def recipe(self, name: str) -> types.Recipe:
         """A training recipe."""
-        return self._load("recipes", name, types.Recipe)
+        recipe: types.Recipe = self.load("recipes", name)
+        return recipe
 
     def suite(self, name: str) -> types.Suite:
-        """A suite, whose names keep their promises about budgets."""
-        suite = self._load("suites", name, types.Suite)
-        check_suite(suite, str(self.files("suites")[name]))
+        """A suite."""
+        suite: types.Suite = self.load("suites", name)
         return suite
 
     def table(self, name: str) -> types.TableSpec:
         """A table."""
-        return self._load("tables", name, types.TableSpec)
+        table: types.TableSpec = self.load("tables", name)
+        return table
 
     def weights(self, card: types.ModelCard) -> tuple[Path, str | None]:
         """The file of a card's weights, whether or not it exists, and its sha256 by the lock (None if not listed)."""
@@ -87,11 +89,15 @@ class Catalog:
         listed = tomllib.loads(lock.read_text()) if lock.is_file() else {}
         return shelf / "weights" / (card.weights or f"{card.name}.safetensors"), listed.get(card.name)
 
-    def _load(self, kind: Kind, name: str, spec: type[T]) -> T:
+    def load(self, kind: Kind, name: str) -> Any:
+        """Any entry of a shelf; the names in a suite are held to what they promise."""
         files = self.files(kind)
         if name not in files:
             raise unknown(kind[:-1], name, files)
-        return read_spec(files[name], spec)
+        spec = read_spec(files[name], SHELVES[kind][1])
+        if isinstance(spec, types.Suite):
+            check_suite(spec, str(files[name]))
+        return spec
 
 
 def _plugin_roots() -> list[Path]:
@@ -100,13 +106,13 @@ def _plugin_roots() -> list[Path]:
     for point in entry_points(group="rbench.catalog"):
         found = importlib.util.find_spec(point.module)
         if found is None or not found.submodule_search_locations:
-            raise UsageError(f"entry point {point.name!r} of rbench.catalog names {point.module!r}, which is no package.")
+            raise UsageError(f"entry point {point.name!r} names {point.module!r}, which is no package with shelves.")
         roots += [Path(location) for location in found.submodule_search_locations]
     return roots
 
 
 def read_spec(path: Path, spec: type[T]) -> T:
-    """Read one TOML file as a spec; the file's name is the spec's name, tables of probes and scores keep their order."""
+    """Read one TOML file as a spec; the file's name is the spec's, and probes and scores keep their order."""
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -124,10 +130,11 @@ def read_spec(path: Path, spec: type[T]) -> T:
 
 
 def _explain(error: ValidationError, spec: type[Any]) -> str:
-    """The first complaint of pydantic as a sentence with its remedy."""
-    first = error.errors()[0]
+    """The foremost complaint of pydantic as a sentence with its remedy; an unknown key explains a missing one."""
+    unknown_key = ("extra_forbidden", "unexpected_keyword_argument")
+    first = min(error.errors(), key=lambda complaint: complaint["type"] not in unknown_key)
     place = ".".join(str(part) for part in first["loc"])
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in unknown_key:
         owner = _owner(first["loc"][:-1], spec)
         return str(unknown("key", str(first["loc"][-1]), [f.name for f in fields(owner)], place))
     if first["type"] in ("missing", "missing_argument"):
@@ -154,7 +161,7 @@ def check_suite(suite: types.Suite, where: str) -> None:
             if name not in probes:
                 raise unknown("probe", name, probes, f"{where}: scores.{score.name}.of")
         if score.name == "aa" and [_budget(probes[name].attack) for name in score.of] != ["aa"]:
-            raise UsageError(f"{where}: score 'aa' must be the accuracy under one probe of AutoAttack's standard budget.")
+            raise UsageError(f"{where}: score 'aa' must be of one probe that runs AutoAttack's standard budget.")
     for probe in suite.probes:
         promised = probe.name if re.fullmatch(r"aa|fgsm|pgd\d+", probe.name) else None
         if promised and _budget(probe.attack) != promised:
@@ -190,12 +197,12 @@ def resolve(use: str) -> Callable[..., Any]:
     if not callable(function):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise unknown("function", name, public, where)
-    return function  # type: ignore[no-any-return]  # checked just above
+    return function
 
 
 def _import_file(path: Path) -> Any:
     if not path.is_file():
-        raise MissingError(f"no file {path.resolve()}; a pointer to code is 'file.py:function' or 'package.module:function'.")
+        raise MissingError(f"no file {path.resolve()}; write a pointer to code as 'file.py:function'.")
     name = f"rbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
@@ -226,13 +233,19 @@ def bind(call: types.Call, given: Iterable[str] = ()) -> partial[Any]:
             raise unknown("argument", name, options, call.use)
         annotation = options[name].annotation
         try:
-            bound[name] = value if annotation is inspect.Parameter.empty else TypeAdapter(annotation).validate_python(value)
+            untyped = annotation is inspect.Parameter.empty
+            bound[name] = value if untyped else TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:
             raise UsageError(f"{call.use}: {name} = {value!r}: {error.errors()[0]['msg']}.") from error
     for name, parameter in options.items():
-        if name not in call.args and parameter.default is parameter.empty and parameter.kind not in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
+        if (
+            name not in call.args
+            and parameter.default is parameter.empty
+            and parameter.kind
+            not in (
+                parameter.VAR_POSITIONAL,
+                parameter.VAR_KEYWORD,
+            )
         ):
             raise UsageError(f"{call.use}: the argument {name!r} is missing.")
     return partial(function, **bound)

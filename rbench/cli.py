@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from rbench import __version__
-from rbench.errors import RbenchError, UsageError
+from rbench.errors import RbenchError
 
 UNDECIDED, USAGE, INTERRUPTED = 2, 3, 5
+BadCommand: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, wherever this typer keeps its click
 
 app = typer.Typer(
     name="rbench",
@@ -24,7 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-CatalogDir = Annotated[list[Path] | None, typer.Option("--catalog", help="A further folder with shelves of TOML files.")]
+CatalogDir = Annotated[
+    list[Path] | None, typer.Option("--catalog", help="A further folder with shelves of TOML files.")
+]
 SuiteName = Annotated[str, typer.Option("--suite", help="The suite: see `rbench ls suites`.")]
 ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:function that builds one.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N samples; the number is then a subset's.")]
@@ -53,10 +55,10 @@ def ls(
     if shelf not in (*SHELVES, "all"):
         raise unknown("shelf", shelf, [*SHELVES, "all"])
     found = Catalog.find(catalog or ())
-    rows = []
-    for kind in SHELVES if shelf == "all" else [shelf]:
-        for name in found.files(kind):
-            rows.append({"kind": kind.removesuffix("s"), "name": name, "what": _what(found, kind, name)})
+    rows: list[dict[str, str]] = []
+    kinds = [kind for kind in SHELVES if shelf in (kind, "all")]
+    for kind in kinds:
+        rows += [{"kind": kind[:-1], "name": name, "what": _what(found, kind, name)} for name in found.files(kind)]
     _print(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
 
 
@@ -76,18 +78,19 @@ def _what(catalog: Any, kind: str, name: str) -> str:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A model, suite, table or recipe.")], catalog: CatalogDir = None) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A model, suite, table or recipe.")], catalog: CatalogDir = None
+) -> None:
     """Show one entry of the catalog in full, as JSON."""
     from rbench.catalog import SHELVES, Catalog
     from rbench.errors import unknown
 
     found = Catalog.find(catalog or ())
-    readers = {"models": found.model, "suites": found.suite, "tables": found.table, "recipes": found.recipe}
     shown = {}
-    for kind, reader in readers.items():
-        files = found.files(kind)  # type: ignore[arg-type]  # the keys are the shelves'
+    for kind in SHELVES:
+        files = found.files(kind)
         if name in files:
-            shown[kind.removesuffix("s")] = {"file": str(files[name]), **asdict(reader(name))}
+            shown[kind[:-1]] = {"file": str(files[name]), **asdict(found.load(kind, name))}
     if not shown:
         raise unknown("entry", name, {entry for kind in SHELVES for entry in found.files(kind)})
     typer.echo(json.dumps(shown, indent=1, ensure_ascii=False))
@@ -177,7 +180,7 @@ def table(
 @app.command()
 def train(
     name: Annotated[str, typer.Argument(help="The model whose weights to make.")],
-    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's; such weights are not published.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's: weights stay unpublished.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of training runs; default runs/train.")] = None,
     data_dir: DataDir = None,
     download: Download = False,
@@ -221,7 +224,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Measure the robustness of image classifiers."""
 
@@ -236,13 +241,13 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is an interruption too
     try:
         code = app(arguments, prog_name="rbench", standalone_mode=False)
-    except click.exceptions.ClickException as error:
-        error.show()
+    except BadCommand as error:
+        getattr(error, "show", lambda: None)()
         return USAGE
     except RbenchError as error:
         typer.echo(f"rbench: {error}", err=True)
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("rbench: interrupted.", err=True)
         return INTERRUPTED
     except BrokenPipeError:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,11 +74,18 @@ def run(
 
 
 def _set_up(
-    model: nn.Module, dataset: Dataset, n: int, store: Run, *, device: torch.device, batch: int | None, progress: Progress
+    model: nn.Module,
+    dataset: Dataset,
+    n: int,
+    store: Run,
+    *,
+    device: torch.device,
+    batch: int | None,
+    progress: Progress,
 ) -> Bench:
     witness = Witness(model)
     first = np.arange(min(n, DEFAULT_BATCH))
-    x, _ = _load(dataset, first, device)
+    x, _ = load_images(dataset, first, device)
     logits_of(model, x, dataset.classes)
     counted = Counted(accelerate(model, x), lambda: progress.tick(counted.forwards))
     witness.check("being copied")
@@ -90,9 +98,9 @@ def _set_up(
 def _run_blocks(bench: Bench, job: Job, attack: Callable[..., Any] | None, blocks: Sequence[range]) -> list[Outcomes]:
     """The outcomes of some blocks, attacked together and judged one by one."""
     samples = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
-    x, y = _load(bench.dataset, samples, bench.device)
+    x, y = load_images(bench.dataset, samples, bench.device)
     bounds = np.cumsum([0, *map(len, blocks)])
-    spans = [slice(int(start), int(stop)) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    spans = [slice(int(start), int(stop)) for start, stop in pairwise(bounds)]
     correct = torch.cat([logits_of(bench.model, x[span], bench.dataset.classes).argmax(1) for span in spans]) == y
     x_adv = x.clone()
     passes = np.zeros((len(samples), 2), dtype=np.int64)
@@ -129,7 +137,7 @@ def _attack(bench: Bench, job: Job, attack: Callable[..., Any], x: Tensor, y: Te
     return x_adv.detach()
 
 
-def _load(dataset: Dataset, indices: IntArray, device: torch.device) -> tuple[Tensor, Tensor]:
+def load_images(dataset: Dataset, indices: IntArray, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images as float32 in [0, 1] and labels, checked."""
     pixels = dataset.images(indices)
     x = torch.from_numpy(pixels).to(device)

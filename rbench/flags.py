@@ -36,8 +36,8 @@ def _weaker_wins(probe: str, order: list[str], evidence: Mapping[str, Outcomes])
             only = ~evidence[weaker].correct & evidence[probe].correct
             if only.mean() > ONLY_WEAKER:
                 message = (
-                    f"{weaker} fools {int(only.sum())} of {len(only)} samples that {probe} does not: the stronger attack "
-                    "is hindered, perhaps by masked gradients."
+                    f"{weaker} fools {int(only.sum())} of {len(only)} samples that {probe} does not: "
+                    "the stronger attack is hindered, perhaps by masked gradients."
                 )
                 found.append(Finding("weaker-attack-wins", "warn", message))
     return found

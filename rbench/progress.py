@@ -3,7 +3,11 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 PATIENCE = 0.2  # seconds between two updates of the text
 
@@ -61,12 +65,9 @@ def progress_bar(*, show: bool) -> Iterator[Progress]:
 
 
 class _Bar:
-    def __init__(self, bar: "object") -> None:
-        from rich.progress import Progress as RichProgress
-
-        assert isinstance(bar, RichProgress)  # noqa: S101 - made by `progress_bar`
+    def __init__(self, bar: "RichProgress") -> None:
         self._bar = bar
-        self._task = None
+        self._task: TaskID | None = None
         self._last = 0.0
 
     def begin(self, name: str, done: int, total: int) -> None:

@@ -31,7 +31,7 @@ class Witness:
         changed = [n for n, v in self._state.items() if n not in state or not torch.equal(v, state[n])]
         changed += sorted(state.keys() - self._state.keys())
         if changed:
-            raise ModelError(f"the model's {changed[0]!r} changed while {during}; its parameters and buffers must be fixed.")
+            raise ModelError(f"the model's {changed[0]!r} changed while {during}; its state must be fixed.")
         if self._training != [module.training for module in self._model.modules()]:
             raise ModelError(f"the model's training flag changed while {during}; leave it in eval mode.")
 
@@ -57,11 +57,13 @@ def logits_of(model: nn.Module, x: Tensor, classes: int) -> Tensor:
     return logits
 
 
-def judge(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, threat: Threat, *, classes: int, attack: str) -> Verdict:
+def judge(
+    model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, threat: Threat, *, classes: int, attack: str
+) -> Verdict:
     """The verdict on what an attack made of images x [B, C, H, W] with labels y [B].
 
-    Raises `AttackError`, naming the attack, unless x_adv has the shape, dtype and device of x, is finite, lies in [0, 1]
-    and within eps (1 + 1e-5) + 1e-6 of x. Nothing is ever clipped on an attack's behalf.
+    Raises `AttackError`, naming the attack, unless x_adv has the shape, dtype and device of x, is finite, in [0, 1] and
+    within eps (1 + 1e-5) + 1e-6 of x. Nothing is ever clipped on an attack's behalf.
     """
     if not isinstance(x_adv, Tensor):
         raise AttackError(f"attack {attack!r} returned {type(x_adv).__name__}, not images.")

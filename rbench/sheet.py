@@ -53,7 +53,8 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
         if score is None:
             raise unknown("score", score_name, [s.name for s in suite.scores], f"table {spec.name!r}: {key!r}")
         columns.append(Column(key, score.title or score.name, score.higher_is_better))
-    cells, totals = {}, {}
+    cells: dict[tuple[str, str], Cell] = {}
+    totals: dict[str, int] = {}
     for model in spec.models:
         for suite in suites.values():
             row, total = _row(catalog, suite, model, root, variant)
@@ -79,7 +80,7 @@ def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Varian
 
 
 def is_current(catalog: Catalog, suite: Suite, model: str, manifest: Mapping[str, Any], variant: Variant) -> bool:
-    """Whether a run was made with this version of the suite and, unless the user names a file, the weights in the lock."""
+    """Whether a run was made with this suite and, unless the user names a file, with the weights in the lock."""
     if manifest["suite"] != identity(suite):
         return False
     if variant.weights_file is not None:
@@ -98,6 +99,6 @@ def protocol_of(suite: Suite, variant: Variant, total: int) -> str:
     norm = {"linf": "L-inf", "l2": "L2"}[suite.threat.norm]
     n = total if variant.limit is None else min(variant.limit, total)
     count = f"n = {n}" if n == total else f"ONLY THE FIRST {n} OF {total} SAMPLES"
-    return f"{suite.name}@{suite.version}: {suite.dataset}, {norm}, eps = {suite.threat.eps}, {count}, seed {variant.seed}"
-
-
+    return (
+        f"{suite.name}@{suite.version}: {suite.dataset}, {norm}, eps = {suite.threat.eps}, {count}, seed {variant.seed}"
+    )

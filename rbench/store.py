@@ -48,7 +48,7 @@ class Run:
 
     @contextmanager
     def writing(self, manifest: Mapping[str, Any]) -> Iterator[None]:
-        """Hold the folder for writing, after pinning it to the manifest or comparing it with the one it is pinned to."""
+        """Hold the folder for writing, pinned to a manifest; raises `StoreError` if it is pinned to another one."""
         from filelock import FileLock, Timeout
 
         with _explained(self.folder):
@@ -81,7 +81,7 @@ class Run:
                 )
 
     def settings(self) -> dict[str, Any]:
-        """How the run is computed (batch size, device, versions): kept from its first day, but not part of what it is."""
+        """How the run is computed (batch size, device, versions): kept from its first day, not part of what it is."""
         path = self.folder / SETTINGS
         return dict(json.loads(path.read_text())) if path.is_file() else {}
 
@@ -148,7 +148,8 @@ def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:
             raise StoreError(f"{path} belongs to another job; remove {path.parent} and run the same command again.")
         tables.append(table)
     columns = {
-        f.name: np.concatenate([table[f.name].to_numpy(zero_copy_only=False) for table in tables]) for f in fields(Outcomes)
+        f.name: np.concatenate([table[f.name].to_numpy(zero_copy_only=False) for table in tables])
+        for f in fields(Outcomes)
     }
     return Outcomes(**columns)
 
@@ -172,8 +173,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"cannot write {path}: {error.strerror or error}. What is committed stays; mend that, or name another folder "
-            "with --runs, and run the same command again."
+            f"cannot write {path}: {error.strerror or error}. What is committed stays; mend that, or name another "
+            "folder with --runs, and run the same command again."
         ) from error
 
 

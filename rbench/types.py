@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -32,10 +31,9 @@ def fraction(text: str | float, what: str) -> Fraction:
     """An exact number from text as papers print it (`8/255`, `0.03`); raises `UsageError` on nonsense."""
     try:
         value = Fraction(str(text).strip())
-    except (ValueError, ZeroDivisionError):
+        float(value)
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise UsageError(f"{what} = {text!r} is not a number; write a fraction like '8/255' or '0.03'.") from None
-    if not math.isfinite(float(value)):
-        raise UsageError(f"{what} = {text!r} is not finite.")
     return value
 
 
@@ -50,7 +48,7 @@ class Call:
     def __post_init__(self) -> None:
         module, colon, name = self.use.rpartition(":")
         if not (module and colon and name.isidentifier()):
-            raise UsageError(f"use = {self.use!r} is no pointer; write 'package.module:function' or 'file.py:function'.")
+            raise UsageError(f"use = {self.use!r} is no pointer; write 'package.module:function'.")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ Attack = Callable[..., Tensor]
 
 
 def third_party(package: str) -> Callable[[Attack], Attack]:
-    """Mark an attack as another package's: its results depend on who shares a batch, so the engine never re-batches it."""
+    """Mark an attack as another package's: its results depend on who shares a batch, so blocks stay whole."""
 
     def mark(attack: Attack) -> Attack:
         @functools.wraps(attack)

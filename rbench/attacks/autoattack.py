@@ -16,9 +16,8 @@ def autoattack(
 ) -> Tensor:
     """APGD-CE, targeted APGD, targeted FAB and Square (5,000 queries), each on what the ones before left unbroken.
 
-    At most 7,854 forwards and 1,910 backwards a sample at 10 classes. Croce and Hein, "Reliable evaluation of adversarial
-    robustness with an ensemble of diverse parameter-free attacks", ICML 2020. Needs 4 classes, since the targeted DLR
-    loss does.
+    Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks",
+    ICML 2020. Raises `UsageError` below 4 classes, where the targeted DLR loss is undefined.
     """
     from pyautoattack import AutoAttack
 

@@ -18,7 +18,7 @@ def cifar10(split: Split) -> ArrayDataset:
 
 
 def cifar100(split: Split) -> ArrayDataset:
-    """CIFAR-100: 50,000 images to train and 10,000 to test, uint8 [N, 3, 32, 32], 100 classes, in the official order."""
+    """CIFAR-100: 50,000 images to train, 10,000 to test, uint8 [N, 3, 32, 32], 100 classes, in the official order."""
     return _load("CIFAR100", "cifar100", 100, split)
 
 

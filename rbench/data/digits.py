@@ -36,7 +36,7 @@ def digits(split: Literal["train", "test"]) -> ArrayDataset:
     grey = np.repeat(pixels[chosen][:, None], 3, axis=1)
     data = ArrayDataset("digits", 10, grey, labels[chosen])
     if data.digest != DIGESTS[split]:
-        raise MissingError(f"digits/{split} has sha256 {data.digest}, expected {DIGESTS[split]}; reinstall scikit-learn.")
+        raise MissingError(f"digits/{split} is {data.digest}, not {DIGESTS[split]}; reinstall scikit-learn.")
     return data
 
 

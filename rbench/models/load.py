@@ -37,7 +37,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
     own = model.state_dict()
     for what, keys in (("lacks", own.keys() - state.keys()), ("has the unknown", state.keys() - own.keys())):
         if keys:
-            raise MissingError(f"{source} {what} key {min(keys)!r} ({len(keys)} in all); it was made for another model.")
+            raise MissingError(
+                f"{source} {what} key {min(keys)!r} ({len(keys)} in all); it was made for another model."
+            )
     for key, value in own.items():
         if value.shape != state[key].shape:
             shapes = f"{list(state[key].shape)}, not {list(value.shape)}"
@@ -53,7 +55,7 @@ def read_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:
     if not path.is_file():
         raise MissingError(f"no checkpoint {path}.")
     content = path.read_bytes()
-    if content[:512].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+    if content[:512].lstrip().lower().startswith((b"<!doc", b"<html", b"<?xml")):
         raise MissingError(f"{path} is an HTML page, not a checkpoint; the download failed. Fetch it again.")
     if path.suffix == ".safetensors":
         _check_length(path, content)

@@ -11,7 +11,7 @@ from rbench.models.normalise import Normalise
 
 
 class BlockMask(NamedTuple):
-    """Which parts of a block a subnet keeps: `paths` is [2] (residual, shortcut), `channels` [planes]; all in {0, 1}."""
+    """What a subnet keeps of a block: `paths` is [2] (residual, shortcut), `channels` [planes]; all in {0, 1}."""
 
     paths: Tensor
     channels: Tensor
@@ -22,7 +22,7 @@ Subnet = Sequence[BlockMask]
 
 
 class PreActBlock(nn.Module):
-    """BN-ReLU-conv3x3 twice, plus the shortcut: the input or, where the shape changes, a bare 1x1 conv of BN-ReLU(x)."""
+    """BN-ReLU-conv3x3 twice, plus the shortcut: the input or, if the shape changes, a bare 1x1 conv of BN-ReLU(x)."""
 
     def __init__(self, in_planes: int, planes: int, stride: int) -> None:
         super().__init__()

@@ -48,7 +48,9 @@ class Affine(nn.Module):
         assert norm.running_var is not None  # noqa: S101
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         self.scale = nn.Parameter(scale.detach().view(1, -1, 1, 1), requires_grad=False)
-        self.shift = nn.Parameter((norm.bias - norm.running_mean * scale).detach().view(1, -1, 1, 1), requires_grad=False)
+        self.shift = nn.Parameter(
+            (norm.bias - norm.running_mean * scale).detach().view(1, -1, 1, 1), requires_grad=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift features [B, C, H, W]."""
@@ -78,7 +80,7 @@ def accelerate(model: nn.Module, x: Tensor) -> nn.Module:
 
 
 def _fold(model: nn.Module) -> nn.Module:
-    """Fold batch norms into the convolution that they alone read, else into one scale and shift: exact to rounding."""
+    """Fold each batch norm into the convolution that it alone reads, else into one scale and shift."""
     parameters = inspect.signature(model.forward).parameters.values()
     options = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     graph = fx.symbolic_trace(copy.deepcopy(model), concrete_args=options or None)
@@ -94,6 +96,7 @@ def _fold(model: nn.Module) -> nn.Module:
             graph.graph.erase_node(node)
         else:
             _replace(graph, node, Affine(norm))
+    graph.delete_all_unused_submodules()
     graph.graph.lint()
     graph.recompile()
     return graph.requires_grad_(False)

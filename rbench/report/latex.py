@@ -8,7 +8,7 @@ _SYMBOLS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", 
 
 
 def latex(sheet: Sheet) -> str:
-    r"""A sheet as a LaTeX table that needs `\usepackage{booktabs}`; best values are bold, doubtful ones carry a dagger."""
+    r"""A sheet as a table that needs `\usepackage{booktabs}`; best values are bold, doubtful ones carry a dagger."""
     import pandas as pd
 
     winners = {column.key: best(sheet, column.key) for column in sheet.columns}

@@ -22,7 +22,8 @@ def _document(sheet: Sheet, style: str, bold: str) -> str:
     body = []
     for model, title in sheet.rows:
         cells = [
-            _text(sheet.cells[model, column.key], bold if model in winners[column.key] else "") for column in sheet.columns
+            _text(sheet.cells[model, column.key], bold if model in winners[column.key] else "")
+            for column in sheet.columns
         ]
         body.append([f"{model}: {title}" if style == "github" else model, *cells])
     grid = tabulate(body, head, tablefmt=style, disable_numparse=True)
@@ -39,7 +40,9 @@ def _single(sheet: Sheet) -> str:
         if cell.score is None:
             body.append([column.title, arrow, "-", "", ""])
         else:
-            body.append([column.title, arrow, percent(cell.score.value) + mark, interval(cell.score), cell.score.n])
+            body.append(
+                [column.title, arrow, percent(cell.score.value) + mark, interval(cell.score), str(cell.score.n)]
+            )
     grid = tabulate(body, [model, "", "value", "95% interval", "n"], tablefmt="simple", disable_numparse=True)
     return _framed(sheet, grid)
 

@@ -1,0 +1,78 @@
+"""How a model behaves: the checks that come before trust. Each failure is a `ModelError` with its remedy."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rbench.attacks.fgsm import fgsm
+from rbench.attacks.pgd import pgd
+from rbench.engine import load_images
+from rbench.errors import ModelError
+from rbench.models.twin import accelerate
+from rbench.referee import Witness, logits_of
+from rbench.rng import Draws
+from rbench.types import Dataset, Suite, Threat
+
+SAMPLES = 500
+BATCHES = (7, 64, 500)
+TOLERANCE = 1e-3  # of the scale of logits, between a sample alone and in company
+
+
+def observe(model: nn.Module, dataset: Dataset, suite: Suite) -> Iterator[str]:
+    """Look at a model on the first images of a dataset; yields one line for each property that holds.
+
+    Flags of FGSM and PGD-20 that flip with the batch size in float32 are counted and reported, not forbidden: rounding
+    alone may flip a sample that sits on the decision boundary.
+    """
+    n = min(SAMPLES, len(dataset.labels))
+    device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
+    x, y = load_images(dataset, np.arange(n), device)
+    witness = Witness(model)
+    logits = logits_of(model, x, dataset.classes)
+    yield f"logits: finite, [{n}, {dataset.classes}], from {float(logits.min()):.2f} to {float(logits.max()):.2f}"
+    again = logits_of(model, x, dataset.classes)
+    if not torch.equal(logits, again):
+        raise ModelError("the model gives the same images different logits each time; its randomness must be fixed.")
+    yield "deterministic: two forward passes agree to the bit"
+    yield _company(model, x, logits, dataset.classes)
+    twin = accelerate(model, x[:100])
+    difference = float((logits_of(twin, x, dataset.classes) - logits).abs().max())
+    yield f"accelerated twin: logits differ by at most {difference:.2g}"
+    for name in ("fgsm", "pgd20"):
+        yield _flips(twin, x, y, suite.threat, name)
+    witness.check("it was observed")
+    yield "parameters, buffers and training flags: unchanged"
+
+
+def _company(model: nn.Module, x: Tensor, logits: Tensor, classes: int) -> str:
+    """Whether a sample's logits depend on the samples that share its batch."""
+    alone = torch.cat([logits_of(model, x[i : i + 1], classes) for i in range(min(16, len(x)))])
+    difference = float((alone - logits[: len(alone)]).abs().max())
+    if difference > TOLERANCE * float(logits.abs().max().clamp_min(1)):
+        raise ModelError(
+            f"a sample's logits change by {difference:.3g} with its company in the batch; put batch norm in eval mode."
+        )
+    return f"batch-independent: logits alone and in a batch differ by at most {difference:.2g}"
+
+
+def _flips(twin: nn.Module, x: Tensor, y: Tensor, threat: Threat, name: str) -> str:
+    """The samples whose success flag under an attack depends on the batch size."""
+    flags = [success_flags(twin, x, y, threat, name, batch) for batch in BATCHES]
+    flips = int(torch.stack([a != b for a, b in pairwise(flags)]).any(0).sum())
+    sizes = ", ".join(map(str, BATCHES))
+    return f"{name}: {flips} of {len(x)} success flags flip between batches of {sizes} ({x.dtype})"
+
+
+def success_flags(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, name: str, batch: int) -> Tensor:
+    """Which samples FGSM ("fgsm") or PGD-20 ("pgd20") fools, [B], attacked in batches of the given size."""
+    fooled = []
+    for rows in torch.arange(len(x), device=x.device).split(batch):
+        draws = Draws(0, name, rows)
+        attack = fgsm if name == "fgsm" else pgd
+        x_adv = attack(model, x[rows], y[rows], threat, rng=draws)
+        with torch.no_grad():
+            fooled.append(model(x_adv).argmax(1) != y[rows])
+    return torch.cat(fooled)

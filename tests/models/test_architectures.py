@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from rbench.models.preact_resnet import preact_resnet18, preact_resnet_small
+from rbench.models.wide_resnet import wide_resnet
+
+MEAN, STD = [0.5] * 3, [0.25] * 3
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("build", "parameters"),
+    [
+        (lambda: preact_resnet18(10, MEAN, STD), 11_172_170),
+        (lambda: wide_resnet(28, 10, 10, MEAN, STD), 36_479_194),
+        (lambda: wide_resnet(34, 10, 10, MEAN, STD), 46_160_474),
+        (lambda: preact_resnet_small(10, MEAN, STD), 77_850),
+    ],
+    ids=["preact_resnet18", "wrn28-10", "wrn34-10", "small"],
+)
+def test_parameter_counts_are_the_published_ones(build, parameters):
+    with torch.device("meta"):
+        assert count(build()) == parameters
+
+
+def test_a_depth_that_is_no_wide_resnet_is_refused():
+    with pytest.raises(ValueError, match="depth = 30"):
+        wide_resnet(30, 10, 10, MEAN, STD)
+
+
+@pytest.mark.parametrize(("kind", "sizes"), [("small", [16, 16, 8, 4]), ("wrn", [32, 32, 16, 8])])
+def test_feature_maps_shrink_where_the_definition_says(kind, sizes):
+    model = preact_resnet_small(10, MEAN, STD, width=4) if kind == "small" else wide_resnet(10, 1, 10, MEAN, STD)
+    seen = []
+    for module in (model.stem, *model.blocks):
+        module.register_forward_hook(lambda _module, _input, output: seen.append(output.shape[-1]))
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+    assert seen == sizes
+
+
+def test_normalisation_is_inside_the_model():
+    torch.manual_seed(0)
+    one = preact_resnet_small(10, [0.0] * 3, [1.0] * 3, width=4).eval()
+    two = preact_resnet_small(10, MEAN, STD, width=4).eval()
+    state = two.state_dict()
+    two.load_state_dict({k: state[k] if "normalise" in k else v for k, v in one.state_dict().items()})
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.allclose(two(x), one((x - 0.5) / 0.25), atol=1e-5)
