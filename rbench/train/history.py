@@ -45,9 +45,9 @@ class TrainResult:
         return tuple(written if self.published is None else [*written, self.published])
 
 
-def better(row: Row, best: Row | None) -> bool:
-    """Whether an epoch beats the best of the earlier ones: by robust, then by clean held-out accuracy; ties lose."""
-    return best is None or _merit(row) > _merit(best)
+def best_of(rows: Sequence[Row]) -> Row:
+    """The epoch of the highest robust, then of the highest clean held-out accuracy; of equal ones the earliest."""
+    return max(rows, key=_merit)  # of equal ones, max takes the first
 
 
 def _merit(row: Row) -> tuple[float, float]:

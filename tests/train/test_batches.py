@@ -11,7 +11,7 @@ from rbench.data.digits import digits
 from rbench.errors import UsageError
 from rbench.rng import Draws
 from rbench.train.batches import augmented, epoch_order, fetch, split, stratified
-from rbench.train.loop import prepare
+from rbench.train.setting import prepare
 from rbench.types import Augment
 
 

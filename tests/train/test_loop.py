@@ -7,7 +7,9 @@ import torch
 from rbench.catalog import bind
 from rbench.errors import ModelError
 from rbench.train import loop
-from rbench.train.history import Row, as_csv, better
+from rbench.train.history import Row, as_csv, best_of
+from rbench.train.selection import measure
+from rbench.train.setting import prepare
 from rbench.types import Ews, Sgd
 
 
@@ -17,23 +19,20 @@ def row(epoch, clean, robust):
 
 def test_best_epoch_is_the_most_robust_then_the_most_accurate_then_the_earliest():
     rows = [row(0, 0.9, 0.4), row(1, 0.8, 0.5), row(2, 0.9, 0.5), row(3, 0.9, 0.5), row(4, 0.99, 0.3)]
-    best = None
-    for candidate in rows:
-        best = candidate if better(candidate, best) else best
-    assert best.epoch == 2
-    assert better(row(1, 0.9, None), row(0, 0.8, None))
-    assert not better(row(1, 0.8, None), row(0, 0.8, None))
+    assert best_of(rows).epoch == 2
+    assert best_of(rows[:2]).epoch == 1
+    assert best_of([row(0, 0.8, None), row(1, 0.9, None), row(2, 0.9, None)]).epoch == 1
 
 
 def test_saved_weights_are_those_of_the_selected_epoch(card, plain, tmp_path, monkeypatch):
     scores = iter([(0.5, 0.2), (0.6, 0.7), (0.9, 0.6), (0.7, 0.7)])
     states = []
 
-    def measure(setting):
+    def scripted(setting):
         states.append({key: value.clone() for key, value in setting.model.state_dict().items()})
         return next(scores)
 
-    monkeypatch.setattr(loop, "measure", measure)
+    monkeypatch.setattr(loop, "measure", scripted)
     result = loop.train(card, plain, out=tmp_path, progress=False)
     assert result.best.epoch == 3  # as robust as epoch 1, and more accurate
     saved = safetensors.torch.load_file(result.weights)
@@ -50,21 +49,21 @@ def test_plain_training_learns(card, plain, tmp_path):
     assert result.best.robust is None
     model = bind(card.arch)()
     model.load_state_dict(safetensors.torch.load_file(result.weights))
-    setting = loop.prepare(card, recipe, 0)
-    assert loop.measure(replace(setting, model=model)) == (result.best.clean, None)
+    setting = prepare(card, recipe, 0)
+    assert measure(replace(setting, model=model)) == (result.best.clean, None)
 
 
 def test_measured_accuracies_agree_with_a_count_by_hand(card, recipe):
-    setting = loop.prepare(card, recipe, 0)
+    setting = prepare(card, recipe, 0)
     for iteration in range(3):
         loop.step(setting, 0, iteration, setting.fitted[40 * iteration : 40 * iteration + 40])
-    clean, robust = loop.measure(setting)
+    clean, robust = measure(setting)
     assert setting.model.training
     x = torch.from_numpy(setting.data.images(setting.held_out)).float() / 255
     right = setting.model.eval()(x).argmax(1).numpy() == setting.data.labels[setting.held_out]
     assert clean == pytest.approx(right.mean())
     assert robust <= clean
-    assert loop.measure(setting) == (clean, robust)
+    assert measure(setting) == (clean, robust)
 
 
 def test_learning_rate_falls_at_the_milestones(card, plain, tmp_path):
@@ -90,7 +89,7 @@ def test_a_subnet_that_is_the_whole_network_teaches_nothing(card, recipe, tmp_pa
 
 
 def test_search_sees_the_subset_in_every_pass(card, recipe, monkeypatch):
-    setting = loop.prepare(card, replace(recipe, batch=10, ews=replace(recipe.ews, passes=3)), 0)
+    setting = prepare(card, replace(recipe, batch=10, ews=replace(recipe.ews, passes=3)), 0)
     seen = []
     monkeypatch.setattr(setting.enhancer, "search", lambda _m, x, y, _e, i: seen.append((i, x, len(y))) or 0.25)
     assert loop.search(setting, setting.enhancer, 1) == 0.25
