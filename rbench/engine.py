@@ -34,6 +34,7 @@ class Bench:
     model: nn.Module
     twin: Counted
     witness: Witness
+    twin_witness: Witness
     dataset: Dataset
     n: int
     device: torch.device
@@ -92,7 +93,7 @@ def _set_up(
     # The batch size moves the last bits of float32 results, so a run keeps the one that it began with.
     batch = batch or store.settings().get("batch") or _tune(counted.inner, x)
     store.remember({"batch": batch, "device": device.type, "torch": torch.__version__})
-    return Bench(model, counted, witness, dataset, n, device, batch)
+    return Bench(model, counted, witness, Witness(counted), dataset, n, device, batch)
 
 
 def _run_blocks(bench: Bench, job: Job, attack: Callable[..., Any] | None, blocks: Sequence[range]) -> list[Outcomes]:
@@ -117,6 +118,7 @@ def _run_blocks(bench: Bench, job: Job, attack: Callable[..., Any] | None, block
         )
         outcomes.append(_outcomes(samples[span], y[span], verdict, passes[span]))
     bench.witness.check(f"probe {job.probe.name!r} ran")
+    bench.twin_witness.check(f"attack {job.probe.name!r} had it")
     return outcomes
 
 
