@@ -13,9 +13,11 @@ _FILL = {"zero": 0.0, "grey": 128 / 255}
 
 
 def stratified(labels: IntArray, ids: IntArray, count: int, stream: str) -> tuple[IntArray, IntArray]:
-    """Split `ids` into (`count` chosen, the rest), each ascending; every class gives its share up to one image.
+    """Split `ids` into (`count` chosen, the rest), each ascending; every class gives its share.
 
-    The choice depends on `stream` only, never on a training seed. Raises `UsageError` if nothing would be left.
+    Shares are exact to less than one image if the classes are equally large, otherwise to 1/2 + f (K - 2)/2 images for
+    a class that is f of all images of K classes. The choice depends on `stream` only, never on a training seed. Raises
+    `UsageError` if nothing would be left.
     """
     if not 0 < count < len(ids):
         raise UsageError(f"cannot choose {count} of {len(ids)} images; give a number from 1 to {len(ids) - 1}.")

@@ -2,10 +2,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from rbench.types import Augment, Call, Ews, InnerAttack, ModelCard, Recipe, Selection, Sgd, Threat
 
 THREAT = Threat("linf", "24/255")
+
+
+@pytest.fixture(autouse=True)
+def single_thread():
+    """These networks are too small to share among threads, which on a busy machine wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbench.data.digits import digits
@@ -15,6 +15,7 @@ from rbench.train.setting import prepare
 from rbench.types import Augment
 
 
+@settings(deadline=None)
 @given(labels=st.lists(st.integers(0, 4), min_size=2, max_size=80), data=st.data())
 def test_stratified_parts_are_disjoint_complete_and_fair(labels, data):
     labels = np.array(labels)
@@ -23,8 +24,16 @@ def test_stratified_parts_are_disjoint_complete_and_fair(labels, data):
     chosen, rest = stratified(labels, ids, count, "test")
     assert len(chosen) == count
     assert sorted([*chosen, *rest]) == list(ids)
-    for label, size in Counter(labels.tolist()).items():
-        assert abs((labels[chosen] == label).sum() - size * count / len(labels)) <= 1
+    sizes = Counter(labels.tolist())
+    for label, size in sizes.items():
+        doubt = 0.5 + size / len(labels) * (len(sizes) - 2) / 2
+        assert abs((labels[chosen] == label).sum() - size * count / len(labels)) <= doubt + 1e-9
+
+
+def test_choice_is_a_random_one_that_its_stream_decides():
+    first, second, again = (stratified(np.zeros(40, int), np.arange(40), 20, name)[0] for name in ("a", "b", "a"))
+    assert list(first) == list(again)
+    assert 3 < len(set(first) & set(second)) < 17  # ten are expected
 
 
 def test_nothing_to_choose_from_is_refused():

@@ -14,10 +14,12 @@ from rbench.train import loop
 
 CHILD = """
 import json, sys
+import torch
 from pathlib import Path
 from pydantic import TypeAdapter
 from rbench.train.loop import train
 from rbench.types import ModelCard, Recipe
+torch.set_num_threads(1)
 card, recipe, out = json.load(sys.stdin)
 card, recipe = TypeAdapter(ModelCard).validate_python(card), TypeAdapter(Recipe).validate_python(recipe)
 train(card, recipe, out=Path(out), progress=False)
