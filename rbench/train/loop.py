@@ -34,8 +34,9 @@ def train(
     """Train `card`'s architecture by `recipe` in the folder `out`, going on where an earlier call with it stopped.
 
     Writes `weights.safetensors` (the epoch that the held-out images picked), `state.pt`, `metrics.csv` and `curve.png`.
-    On the CPU the weights are bit-identical however often the training was interrupted. Raises `StoreError` if `out`
-    cannot be written or belongs to another training, and `ModelError` if the loss is no longer finite.
+    On the CPU the weights are bit-identical however often the training was interrupted, for one number of threads,
+    on which PyTorch's sums depend. Raises `StoreError` if `out` cannot be written or belongs to another training, and
+    `ModelError` if the loss is no longer finite.
     """
     setting = prepare(card, recipe, recipe.seed if seed is None else seed, device)
     expected = states.manifest(card, recipe, setting.seed, setting.data.digest)
@@ -89,14 +90,14 @@ def one_epoch(setting: Setting, epoch: int, report: Report, previous: Row | None
     subnets = None
     if setting.enhancer is not None and setting.enhancer.due(epoch):
         subnets = search(setting, setting.enhancer, epoch)
-    known = f" held-out {previous.clean:.1%}{_robust(previous)}" if previous else ""
+    known = f" held-out {_percent(previous)}%" if previous else ""
     sums, seen = np.zeros(3), 0
     for iteration, ids in enumerate(split(epoch_order(setting.fitted, setting.seed, epoch), setting.recipe.batch)):
         sums += len(ids) * np.array(step(setting, epoch, iteration, ids))
         seen += len(ids)
         loss, distilled, correct = sums / seen
-        extra = f" + {distilled:.3f}" if setting.enhancer else ""
-        report(f"epoch {epoch}: loss {loss:.3f}{extra}, accuracy {correct:.1%}{known}")
+        extra = f"+{distilled:.2f}" if setting.enhancer else ""
+        report(f"epoch {epoch} loss {loss:.2f}{extra} acc {correct:.1%}{known}")
     loss, distilled, correct = (float(value) for value in sums / seen)
     if not np.isfinite(loss + distilled):
         raise ModelError(f"the loss is not finite in epoch {epoch}; lower the learning rate ({lr:g}) of the recipe.")
@@ -105,8 +106,8 @@ def one_epoch(setting: Setting, epoch: int, report: Report, previous: Row | None
     return Row(epoch, lr, loss, distilled, correct, clean, robust, subnets, seconds)
 
 
-def _robust(row: Row) -> str:
-    return "" if row.robust is None else f" / {row.robust:.1%}"
+def _percent(row: Row) -> str:
+    return "/".join(f"{100 * value:.1f}" for value in (row.clean, row.robust) if value is not None)
 
 
 def step(setting: Setting, epoch: int, iteration: int, ids: IntArray) -> tuple[float, float, float]:

@@ -9,20 +9,14 @@ Report = Callable[[str], None]
 
 @contextmanager
 def bar(title: str, total: int, done: int, *, enabled: bool) -> Iterator[Report]:
-    """Show batches done of `total`, the losses and accuracies reported last, and the time that is left."""
+    """Show the share of `total` batches that is done, the time that is left, and what was reported last."""
     if not enabled:
         yield lambda _text: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        "{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(6), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600) as progress:
         task = progress.add_task(title, total=total, completed=done, text="")
         yield lambda text: progress.update(task, advance=1, text=text)

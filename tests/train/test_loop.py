@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -131,9 +132,8 @@ def test_files_of_a_training(card, recipe, tmp_path, capsys):
 
 
 def test_progress_is_told_on_stderr(card, plain, tmp_path, capsys):
-    loop.train(card, replace(plain, epochs=1), out=tmp_path, progress=True)
+    loop.train(card, replace(plain, epochs=2), out=tmp_path, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert "tiny" in err
-    assert "3/3" in err
-    assert "accuracy" in err
+    assert re.search(r"0:00:00 epoch 1 loss \d\.\d\d acc \d+\.\d% held-out \d+\.\d%", err)
