@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,16 @@ from rbench.catalog import Catalog, bind, resolve, source_digest
 from rbench.errors import InterruptedRunError, MissingError, UsageError
 from rbench.planner import Variant
 from rbench.store import Run, set_aside
-from rbench.types import Call, Cell, Column, Dataset, Job, ModelCard, Score, Sheet, Suite
+from rbench.types import Call, Cell, Column, Dataset, ModelCard, Score, Sheet, Suite
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from torch import nn
 
     from rbench.train.run import TrainResult
+
+
+MOST_WORKERS = 8  # each holds a copy of torch, about 0.4 GB of its own
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def evaluate(
     eps: str | None = None,
     weights: str | Path | None = None,
     batch: int | None = None,
+    workers: int | None = None,
     device: str | None = None,
     runs: str | Path | None = None,
     data_dir: str | Path | None = None,
@@ -103,30 +107,15 @@ def evaluate(
     with run.writing(_manifest(spec, subject, dataset, n, seed)):
         todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
         if any(run.findings(job.probe.name) is None for job in jobs):
+            from rbench import engine
+
             with progress_bar(show=progress) as bar, _interruptible(planner.command(suite, subject.name, variant)):
-                _run_jobs(jobs, subject, dataset, n, run, device=device, batch=batch, bar=bar)
+                place = _device(device, subject.module)
+                source = engine.Source(subject.load, partial(_dataset, spec), place)
+                count = _workers(workers, subject, place)
+                with _undisturbed(subject.module):
+                    engine.run(jobs, source, n, run, batch=batch, workers=count, progress=bar)
     return _evaluation(spec, subject, run, variant, todo, len(dataset.labels))
-
-
-def _run_jobs(
-    jobs: tuple[Job, ...],
-    subject: Subject,
-    dataset: Dataset,
-    n: int,
-    run: Run,
-    *,
-    device: str | None,
-    batch: int | None,
-    bar: Any,
-) -> None:
-    import torch
-
-    from rbench import engine
-
-    module = subject.load()
-    place = _device(device, module if subject.module is not None else None)
-    with _evaluating(module), torch.random.fork_rng():
-        engine.run(jobs, module.to(place), dataset, n, run, device=place, batch=batch, progress=bar)
 
 
 def _evaluation(suite: Suite, subject: Subject, run: Run, variant: Variant, todo: int, total: int) -> Evaluation:
@@ -362,27 +351,46 @@ def _data_source(data_dir: str | Path | None, download: bool) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _device(name: str | None, module: "nn.Module | None") -> "torch.device":
+def _device(name: str | None, module: "nn.Module | None") -> str:
+    """The device to use: the one named, that of a module, or a GPU where there is one."""
     import torch
 
     if name is not None:
         try:
-            return torch.empty(0, device=name).device
+            return str(torch.empty(0, device=name).device)
         except (RuntimeError, AssertionError) as error:
             raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
     if module is not None:
-        return next((value.device for value in module.state_dict().values()), torch.device("cpu"))
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return str(next((value.device for value in module.state_dict().values()), "cpu"))
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _workers(count: int | None, subject: Subject, device: str) -> int:
+    """How many processes: one a core on the CPU; one for a GPU, and for a module, which lives in this process."""
+    if count is not None and count < 1:
+        raise UsageError(f"workers = {count} must be at least 1.")
+    if subject.module is not None:
+        return 1
+    if count is not None:
+        return count
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS) if device == "cpu" else 1
 
 
 @contextmanager
-def _evaluating(module: "nn.Module") -> Iterator[None]:
-    """Eval mode for the time of an evaluation; every module's own flag comes back afterwards."""
-    flags = [(part, part.training) for part in module.modules()]
-    module.eval()
+def _undisturbed(module: "nn.Module | None") -> Iterator[None]:
+    """Eval mode for the time of an evaluation; modes, count of threads and global randomness come back afterwards."""
+    import torch
+
+    flags = [(part, part.training) for part in module.modules()] if module is not None else []
+    threads = torch.get_num_threads()
+    if module is not None:
+        module.eval()
     try:
-        yield
+        with torch.random.fork_rng():
+            yield
     finally:
+        torch.set_num_threads(threads)
         for part, training in flags:
             part.training = training
 

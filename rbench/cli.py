@@ -131,6 +131,7 @@ def evaluate(
     eps: Eps = None,
     weights: Weights = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch size of native attacks; measured by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default on a CPU.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU by default where there is one.")] = None,
     runs: Runs = None,
     data_dir: DataDir = None,
@@ -147,8 +148,9 @@ def evaluate(
     from rbench.report import render
 
     result = api.evaluate(
-        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, batch=batch, device=device, runs=runs,
-        data_dir=data_dir, download=download, fresh=fresh, progress=not quiet, catalog=Catalog.find(catalog or ()),
+        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, batch=batch, workers=workers,
+        device=device, runs=runs, data_dir=data_dir, download=download, fresh=fresh, progress=not quiet,
+        catalog=Catalog.find(catalog or ()),
     )  # fmt: skip
     state = "nothing to do" if not result.fresh_blocks else f"{result.fresh_blocks} blocks run"
     typer.echo(f"complete: {state}; evidence in {result.folder}", err=True)

@@ -1,6 +1,5 @@
 """Jobs to outcomes: the only loop over batches."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,89 +18,85 @@ from rbench.progress import Progress
 from rbench.referee import Verdict, Witness, judge, logits_of
 from rbench.rng import Draws
 from rbench.store import Run
+from rbench.tuning import DEFAULT_BATCH, quickest_batch
 from rbench.types import Dataset, Finding, IntArray, Job, Outcomes
+from rbench.workers import Workers
 
 GIVEN = ("model", "x", "y", "threat", "rng")  # what the engine hands to every attack
-DEFAULT_BATCH = 100
-CANDIDATES = {"cpu": (50, 200), "cuda": (250, 500, 1000, 2000)}
-WORTHWHILE = 1.25  # another batch size must be this much faster, so that noise does not choose
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where model and data come from; both are called once in every process that works."""
+
+    model: Callable[[], nn.Module]
+    data: Callable[[], Dataset]
+    device: str
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all jobs of a run share: the model as given, its twin, the data and the batch size of native attacks."""
+    """What every block needs: the model as given, its twin, the data and the batch size of native attacks."""
 
     model: nn.Module
     twin: Counted
-    witness: Witness
-    twin_witness: Witness
+    witnesses: tuple[Witness, Witness]
     dataset: Dataset
-    n: int
     device: torch.device
     batch: int
 
 
 def run(
-    jobs: Sequence[Job],
-    model: nn.Module,
-    dataset: Dataset,
-    n: int,
-    store: Run,
-    *,
-    device: torch.device,
-    batch: int | None,
-    progress: Progress,
+    jobs: Sequence[Job], source: Source, n: int, store: Run, *, batch: int | None, workers: int, progress: Progress
 ) -> None:
     """Run what the store lacks of some jobs on the first n samples of a dataset, block by block.
 
-    Raises `ModelError` and `AttackError` for what misbehaves; what was committed before stays.
+    Blocks are independent and may be computed by several processes, to the same bits. Raises `ModelError` and
+    `AttackError` for what misbehaves; what was committed before stays.
     """
-    attacks = {job.key: bind(job.probe.attack, GIVEN) if job.probe.attack else None for job in jobs}
+    foreign = {job.key: _third_party(bind(job.probe.attack, GIVEN)) for job in jobs if job.probe.attack is not None}
     jobs = [job for job in jobs if store.findings(job.probe.name) is None]
     if not jobs:
         return
-    bench = _set_up(model, dataset, n, store, device=device, batch=batch, progress=progress)
-    for job in jobs:
-        todo = left(job, n, store.done(job))
-        progress.begin(job.probe.name, n - sum(map(len, todo)), n)
-        attack = attacks[job.key]
-        foreign = _third_party(attack)
-        together = 1 if foreign else max(1, bench.batch // job.probe.block)
-        for index in range(0, len(todo), together):
-            for outcomes in _run_blocks(bench, job, attack, todo[index : index + together]):
-                store.commit(job, outcomes)
-                progress.advance(len(outcomes))
-        store.complete(job, n, _remarks(foreign))
+    torch.set_num_threads(1 if workers > 1 else torch.get_num_threads())
+    bench = set_up(source, n, batch or store.settings().get("batch"), progress.tick)
+    store.remember({"batch": bench.batch, "device": bench.device.type, "torch": torch.__version__})
+    prepare = partial(set_up, source, n, bench.batch)
+    with Workers(workers, prepare, bench, progress.tick) as pool:
+        for job in jobs:
+            todo = left(job, n, store.done(job))
+            progress.begin(job.probe.name, n - sum(map(len, todo)), n)
+            package = foreign.get(job.key)
+            together = 1 if package else max(1, bench.batch // job.probe.block)
+            groups = [todo[i : i + together] for i in range(0, len(todo), together)]
+            for results in pool.map(run_blocks, [(job, tuple(group)) for group in groups]):
+                for outcomes in results:
+                    store.commit(job, outcomes)
+                    progress.advance(len(outcomes))
+            store.complete(job, n, _remarks(package))
 
 
-def _set_up(
-    model: nn.Module,
-    dataset: Dataset,
-    n: int,
-    store: Run,
-    *,
-    device: torch.device,
-    batch: int | None,
-    progress: Progress,
-) -> Bench:
+def set_up(source: Source, n: int, batch: int | None, tick: Callable[[int], None]) -> Bench:
+    """Load model and data in this process, make the twin, and measure the best batch size unless one is given."""
+    device = torch.device(source.device)
+    model, dataset = source.model().to(device), source.data()
     witness = Witness(model)
-    first = np.arange(min(n, DEFAULT_BATCH))
-    x, _ = load_images(dataset, first, device)
+    x, _ = load_images(dataset, np.arange(min(n, DEFAULT_BATCH)), device)
     logits_of(model, x, dataset.classes)
-    counted = Counted(accelerate(model, x), lambda: progress.tick(counted.forwards))
+    twin = accelerate(model, x)
     witness.check("being copied")
     # The batch size moves the last bits of float32 results, so a run keeps the one that it began with.
-    batch = batch or store.settings().get("batch") or _tune(counted.inner, x)
-    store.remember({"batch": batch, "device": device.type, "torch": torch.__version__})
-    return Bench(model, counted, witness, Witness(counted), dataset, n, device, batch)
+    batch = batch or quickest_batch(twin, x)
+    counted = Counted(twin, tick)
+    return Bench(model, counted, (witness, Witness(counted)), dataset, device, batch)
 
 
-def _run_blocks(bench: Bench, job: Job, attack: Callable[..., Any] | None, blocks: Sequence[range]) -> list[Outcomes]:
+def run_blocks(bench: Bench, job: Job, blocks: Sequence[range]) -> list[Outcomes]:
     """The outcomes of some blocks, attacked together and judged one by one."""
+    attack = bind(job.probe.attack, GIVEN) if job.probe.attack is not None else None
     samples = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
     x, y = load_images(bench.dataset, samples, bench.device)
-    bounds = np.cumsum([0, *map(len, blocks)])
-    spans = [slice(int(start), int(stop)) for start, stop in pairwise(bounds)]
+    spans = [slice(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *map(len, blocks)]))]
     correct = torch.cat([logits_of(bench.model, x[span], bench.dataset.classes).argmax(1) for span in spans]) == y
     x_adv = x.clone()
     passes = np.zeros((len(samples), 2), dtype=np.int64)
@@ -111,14 +106,13 @@ def _run_blocks(bench: Bench, job: Job, attack: Callable[..., Any] | None, block
         for part in rows.split(size) if len(rows) else ():
             x_adv[part] = _attack(bench, job, attack, x[part], y[part], torch.from_numpy(samples)[part.cpu()])
             passes[part.cpu().numpy()] = _spread(bench.twin.take(), len(part))
+    classes, name = bench.dataset.classes, job.probe.name
     outcomes = []
     for span in spans:
-        verdict = judge(
-            bench.model, x[span], y[span], x_adv[span], job.threat, classes=bench.dataset.classes, attack=job.probe.name
-        )
+        verdict = judge(bench.model, x[span], y[span], x_adv[span], job.threat, classes=classes, attack=name)
         outcomes.append(_outcomes(samples[span], y[span], verdict, passes[span]))
-    bench.witness.check(f"probe {job.probe.name!r} ran")
-    bench.twin_witness.check(f"attack {job.probe.name!r} had it")
+    for witness in bench.witnesses:
+        witness.check(f"probe {name!r} ran")
     return outcomes
 
 
@@ -140,7 +134,7 @@ def _attack(bench: Bench, job: Job, attack: Callable[..., Any], x: Tensor, y: Te
 
 
 def load_images(dataset: Dataset, indices: IntArray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images as float32 in [0, 1] and labels, checked."""
+    """Images as float32 in [0, 1] and labels, checked; raises `MissingError` for data that is no images."""
     pixels = dataset.images(indices)
     x = torch.from_numpy(pixels).to(device)
     x = x.float() / 255 if pixels.dtype == np.uint8 else x.float()
@@ -175,37 +169,13 @@ def _spread(counts: Iterable[int], n: int) -> IntArray:
     return np.stack([np.arange(n) < total % n for total in counts], axis=1) + np.array([[t // n for t in counts]])
 
 
-def _third_party(attack: Callable[..., Any] | None) -> str | None:
+def _third_party(attack: partial[Any]) -> str | None:
     """The package that an attack comes from, None for native attacks."""
-    function = attack.func if isinstance(attack, partial) else attack
-    return getattr(function, "third_party", None)
+    return getattr(attack.func, "third_party", None)
 
 
-def _remarks(foreign: str | None) -> tuple[Finding, ...]:
-    if foreign is None:
+def _remarks(package: str | None) -> tuple[Finding, ...]:
+    if package is None:
         return ()
-    message = f"run by {foreign}; results depend on its version and on the partition into blocks."
+    message = f"run by {package}; results depend on its version and on the partition into blocks."
     return (Finding("third-party", "info", message),)
-
-
-def _tune(twin: nn.Module, x: Tensor) -> int:
-    """The batch size at which a forward and backward pass of one image is quickest, measured for about two seconds."""
-    seconds = {DEFAULT_BATCH: _seconds_per_image(twin, x, DEFAULT_BATCH)}
-    for size in CANDIDATES.get(x.device.type, ()):
-        try:
-            seconds[size] = WORTHWHILE * _seconds_per_image(twin, x, size)
-        except torch.OutOfMemoryError:
-            break
-    return min(seconds, key=seconds.__getitem__)
-
-
-def _seconds_per_image(twin: nn.Module, x: Tensor, size: int) -> float:
-    images = x[torch.arange(size, device=x.device) % len(x)].requires_grad_()
-    best = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        torch.autograd.grad(twin(images).sum(), images)
-        if x.device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best / size

@@ -22,7 +22,7 @@ class Progress(Protocol):
         """Some samples are stored."""
 
     def tick(self, passes: int) -> None:
-        """The attack in hand has made so many passes through the model (forwards of single samples)."""
+        """So many more images went forwards through the model."""
 
 
 class Silent:
@@ -69,8 +69,10 @@ class _Bar:
         self._bar = bar
         self._task: TaskID | None = None
         self._last = 0.0
+        self._passes = 0
 
     def begin(self, name: str, done: int, total: int) -> None:
+        self._passes = 0
         self._task = self._bar.add_task(name, total=total, completed=done, passes="")
 
     def advance(self, samples: int) -> None:
@@ -78,7 +80,8 @@ class _Bar:
             self._bar.update(self._task, advance=samples)
 
     def tick(self, passes: int) -> None:
+        self._passes += passes
         now = time.monotonic()
         if self._task is not None and now - self._last > PATIENCE:
             self._last = now
-            self._bar.update(self._task, passes=f"{passes:,} passes")
+            self._bar.update(self._task, passes=f"{self._passes:,} passes")

@@ -14,7 +14,7 @@ AGREEMENT = 1e-4  # largest difference of logits, relative to their scale, that 
 class Counted(nn.Module):
     """Counts the samples that pass forwards and backwards through a model."""
 
-    def __init__(self, inner: nn.Module, tick: Callable[[], None]) -> None:
+    def __init__(self, inner: nn.Module, tick: Callable[[int], None]) -> None:
         super().__init__()
         self.inner = inner
         self.forwards = self.backwards = 0
@@ -23,7 +23,7 @@ class Counted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The logits of the model inside."""
         self.forwards += len(x)
-        self._tick()
+        self._tick(len(x))
         logits: Tensor = self.inner(x)
         if logits.requires_grad:
             logits.register_hook(self._count)

@@ -1,0 +1,92 @@
+"""Independent tasks in this process or in several, each with one thread of its own."""
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import suppress
+from multiprocessing.sharedctypes import Synchronized
+from types import TracebackType
+from typing import Any, Self
+
+POLL = 0.2  # seconds between two looks at the counter of passes
+_state: dict[str, Any] = {}
+
+
+class Workers:
+    """Runs `function(bench, *task)`; with one worker here and now, with more in processes that are spawned on need."""
+
+    def __init__(
+        self, count: int, prepare: Callable[[Callable[[int], None]], Any], bench: Any, tick: Callable[[int], None]
+    ) -> None:
+        """`prepare(tick)` makes the bench of a process; `bench` is this process' own; `tick` hears of passes."""
+        self._count, self._prepare, self._bench, self._tick = count, prepare, bench, tick
+        self._pool: ProcessPoolExecutor | None = None
+        self._passes: Synchronized[int] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is None:
+            return
+        if kind is not None:
+            for process in list((self._pool._processes or {}).values()):  # noqa: SLF001 - no public way to stop a task
+                process.terminate()
+        with suppress(KeyboardInterrupt):
+            self._pool.shutdown(cancel_futures=True)
+
+    def map(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """The results of all tasks as they come, in no particular order."""
+        if self._count == 1 or (len(tasks) == 1 and self._pool is None):
+            for task in tasks:
+                yield function(self._bench, *task)
+            return
+        pool, passes = self._started()
+        pending = {pool.submit(_call, function, task) for task in tasks}
+        while pending:
+            done, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
+            with passes.get_lock():
+                count, passes.value = passes.value, 0
+            self._tick(count)
+            for future in done:
+                yield future.result()
+
+    def _started(self) -> tuple[ProcessPoolExecutor, "Synchronized[int]"]:
+        if self._pool is None or self._passes is None:
+            context = multiprocessing.get_context("spawn")
+            self._passes = context.Value("q", 0)
+            initial = (self._prepare, self._passes, os.getpid())
+            self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=initial)
+        return self._pool, self._passes
+
+
+def _begin(prepare: Callable[[Callable[[int], None]], Any], passes: "Synchronized[int]", parent: int) -> None:
+    """Prepare a process: one thread for torch, and an end as soon as its parent ends, however that happens."""
+    import torch
+
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    torch.set_num_threads(1)
+
+    def count(samples: int) -> None:
+        with passes.get_lock():
+            passes.value += samples
+
+    _state["prepare"] = lambda: prepare(count)
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _call(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
+    """Run a task; the first one in a process prepares it, so that errors travel as those of a task."""
+    if "bench" not in _state:
+        _state["bench"] = _state["prepare"]()
+    return function(_state["bench"], *task)
