@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbench import __version__, planner, sheet
-from rbench.catalog import Catalog, bind, resolve, source_digest
-from rbench.errors import InterruptedRunError, MissingError, UsageError
+from rbench.catalog import Catalog, bind, source_digest
+from rbench.errors import InterruptedRunError, UsageError
 from rbench.planner import Variant
 from rbench.store import Run, set_aside
-from rbench.types import Call, Cell, Column, Dataset, ModelCard, Score, Sheet, Suite
+from rbench.subject import Subject, device_of, subject_of, workers_for
+from rbench.types import Cell, Column, Dataset, Score, Sheet, Suite
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
     from rbench.train.run import TrainResult
-
-
-MOST_WORKERS = 8  # each holds a copy of torch, about 0.4 GB of its own
 
 
 @dataclass(frozen=True)
@@ -44,28 +42,6 @@ class Evaluation:
         run = Run(self.folder)
         frames = [pd.DataFrame({"probe": p.name, **vars(run.outcomes(p.name))}) for p in self.suite.probes]
         return pd.concat(frames, ignore_index=True)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model to evaluate: its name, how to get it, and the digest of its weights."""
-
-    name: str
-    digest: str
-    arch: str | None
-    weights: Path | None = None
-    expected: str | None = None
-    card: ModelCard | None = None
-    module: "nn.Module | None" = None
-
-    def load(self) -> "nn.Module":
-        """The model itself."""
-        if self.module is not None:
-            return self.module
-        from rbench.models.load import load_model as load
-
-        assert self.card is not None  # noqa: S101 - a subject is a module or has a card
-        return load(self.card, self.weights, self.expected)
 
 
 def evaluate(
@@ -96,7 +72,7 @@ def evaluate(
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights)
     spec = variant.apply(catalog.suite(suite))
-    subject = _subject(catalog, model, variant, spec)
+    subject = subject_of(catalog, model, variant, spec)
     with _data_source(data_dir, download):
         dataset = _dataset(spec)
     n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
@@ -110,10 +86,10 @@ def evaluate(
             from rbench import engine
 
             with progress_bar(show=progress) as bar, _interruptible(planner.command(suite, subject.name, variant)):
-                place = _device(device, subject.module)
+                place = device_of(device, subject.module)
                 source = engine.Source(subject.load, partial(_dataset, spec), place)
-                count = _workers(workers, subject, place)
-                with _undisturbed(subject.module):
+                count = workers_for(workers, subject, place)
+                with _undisturbed(subject.module, place):
                     engine.run(jobs, source, n, run, batch=batch, workers=count, progress=bar)
     return _evaluation(spec, subject, run, variant, todo, len(dataset.labels))
 
@@ -146,7 +122,7 @@ def plan(
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights)
     spec = variant.apply(catalog.suite(suite))
-    subject = _subject(catalog, model, variant, spec)
+    subject = subject_of(catalog, model, variant, spec)
     with _data_source(data_dir, download=False):
         dataset = _dataset(spec)
     n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
@@ -202,7 +178,7 @@ def train(
 
 def load_model(name: str, *, weights: str | Path | None = None, catalog: Catalog | None = None) -> "nn.Module":
     """A model of the catalog in eval mode: images in [0, 1], shape [B, C, H, W], to logits [B, K]."""
-    return _subject(catalog or Catalog.find(), name, _variant(0, None, None, weights), None).load()
+    return subject_of(catalog or Catalog.find(), name, _variant(0, None, None, weights), None).load()
 
 
 def check(model: str | None = None, suite: str | None = None, *, catalog: Catalog | None = None) -> list[str]:
@@ -210,53 +186,16 @@ def check(model: str | None = None, suite: str | None = None, *, catalog: Catalo
 
     Raises the first `RbenchError` found.
     """
+    from rbench import checks
+
     catalog = catalog or Catalog.find()
     if model is None:
-        return list(_check_shelves(catalog))
+        return list(checks.shelves(catalog, runs_root(None)))
     if suite is None:
         raise UsageError("checking a model needs a suite too: rbench check --model NAME --suite NAME.")
-    return list(_check_model(catalog, model, suite))
-
-
-def _check_shelves(catalog: Catalog) -> Iterator[str]:
-    from rbench.engine import GIVEN
-    from rbench.models.load import load_model as load
-    from rbench.models.load import read_weights
-
-    for name in catalog.files("suites"):
-        suite = catalog.suite(name)
-        bind(suite.data)
-        for probe in suite.probes:
-            if probe.attack is not None:
-                bind(probe.attack, GIVEN)
-        for score in suite.scores:
-            resolve(score.use)
-        yield f"suite {name}: {len(suite.probes)} probes, {len(suite.scores)} scores"
-    for name in catalog.files("recipes"):
-        bind(catalog.recipe(name).data, ("split",))
-        yield f"recipe {name}"
-    for name in catalog.files("models"):
-        card = catalog.model(name)
-        path, digest = catalog.weights(card)
-        if card.recipe is not None:
-            catalog.recipe(card.recipe)
-        if digest is None:
-            bind(card.arch)
-            yield f"model {name}: not trained yet (rbench train {name})"
-        else:
-            count = sum(p.numel() for p in load(card, path, digest).parameters())
-            yield f"model {name}: {count:,} parameters, {len(read_weights(path))} tensors, sha256 {digest[:12]}"
-    for name in catalog.files("tables"):
-        sheet.collect(catalog, catalog.table(name), runs_root(None), Variant())
-        yield f"table {name}"
-
-
-def _check_model(catalog: Catalog, model: str, suite: str) -> Iterator[str]:
-    from rbench.behaviour import observe
-
     spec = catalog.suite(suite)
-    subject = _subject(catalog, model, Variant(), spec)
-    yield from observe(subject.load(), _dataset(spec), spec)
+    subject = subject_of(catalog, model, Variant(), spec)
+    return list(checks.observe(subject.load(), _dataset(spec), spec))
 
 
 def runs_root(runs: str | Path | None) -> Path:
@@ -270,41 +209,6 @@ def _variant(seed: int, limit: int | None, eps: str | None, weights: str | Path 
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed = {seed} must lie in 0..2^31 - 1.")
     return Variant(seed, limit, eps, str(weights) if weights is not None else None)
-
-
-def _subject(catalog: Catalog, model: "str | nn.Module", variant: Variant, suite: Suite | None) -> Subject:
-    if not isinstance(model, str):
-        from rbench.models.load import state_digest
-
-        digest = state_digest(model)
-        return Subject(f"{type(model).__name__}-{digest[:8]}", digest, None, module=model)
-    if ":" in model:
-        return _built(model, suite)
-    card = catalog.model(model)
-    if suite is not None and card.dataset != suite.dataset:
-        raise UsageError(f"model {model!r} classifies {card.dataset!r}, suite {suite.name!r} holds {suite.dataset!r}.")
-    path, expected = catalog.weights(card)
-    if variant.weights_file is not None:
-        from rbench.models.load import file_digest
-
-        path, expected = Path(variant.weights_file), None
-        return Subject(model, file_digest(path), card.arch.use, path, expected, card)
-    if expected is None or not path.is_file():
-        raise MissingError(f"the weights of {model!r} do not exist yet ({path}); train them: rbench train {model}")
-    return Subject(model, expected, card.arch.use, path, expected, card)
-
-
-def _built(pointer: str, suite: Suite | None) -> Subject:
-    """A model that code builds, weights and all: "file.py:function" or "package.module:function"."""
-    from rbench.models.load import load_model as load
-    from rbench.models.load import state_digest
-
-    where, _, function = pointer.rpartition(":")
-    name = f"{Path(where).stem}-{function}"
-    card = ModelCard(name, pointer, Call(pointer), suite.dataset if suite is not None else "")
-    module = load(card, None)
-    digest = state_digest(module)
-    return Subject(name, digest, pointer, card=card, module=module)
 
 
 def _manifest(suite: Suite, subject: Subject, dataset: Dataset, n: int, seed: int) -> dict[str, Any]:
@@ -351,41 +255,21 @@ def _data_source(data_dir: str | Path | None, download: bool) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _device(name: str | None, module: "nn.Module | None") -> str:
-    """The device to use: the one named, that of a module, or a GPU where there is one."""
-    import torch
-
-    if name is not None:
-        try:
-            return str(torch.empty(0, device=name).device)
-        except (RuntimeError, AssertionError) as error:
-            raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
-    if module is not None:
-        return str(next((value.device for value in module.state_dict().values()), "cpu"))
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _workers(count: int | None, subject: Subject, device: str) -> int:
-    """How many processes: one a core on the CPU; one for a GPU, and for a module, which lives in this process."""
-    if count is not None and count < 1:
-        raise UsageError(f"workers = {count} must be at least 1.")
-    if subject.module is not None:
-        return 1
-    if count is not None:
-        return count
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_WORKERS) if device == "cpu" else 1
-
-
 @contextmanager
-def _undisturbed(module: "nn.Module | None") -> Iterator[None]:
-    """Eval mode for the time of an evaluation; modes, count of threads and global randomness come back afterwards."""
+def _undisturbed(module: "nn.Module | None", device: str) -> Iterator[None]:
+    """Eval mode, and one thread a process, for the time of an evaluation; all is as it was afterwards.
+
+    The count of threads moves the last bits of sums, so it may not depend on the machine. Only a module that the caller
+    hands over, and that cannot be computed in several processes, keeps the caller's threads.
+    """
     import torch
 
     flags = [(part, part.training) for part in module.modules()] if module is not None else []
     threads = torch.get_num_threads()
     if module is not None:
         module.eval()
+    elif device == "cpu":
+        torch.set_num_threads(1)
     try:
         with torch.random.fork_rng():
             yield

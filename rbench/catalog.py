@@ -12,22 +12,23 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from rbench import types
 from rbench.errors import MissingError, UsageError, unknown
+from rbench.recipe import Recipe
 
 T = TypeVar("T")
 Kind = Literal["models", "recipes", "suites", "tables"]
 SHELVES: Mapping[Kind, tuple[str, type[Any]]] = {
     "models": ("model_zoo", types.ModelCard),
-    "recipes": ("model_zoo/recipes", types.Recipe),
+    "recipes": ("model_zoo/recipes", Recipe),
     "suites": ("suites", types.Suite),
     "tables": ("reports", types.TableSpec),
 }
@@ -67,9 +68,9 @@ class Catalog:
         card: types.ModelCard = self.load("models", name)
         return card
 
-    def recipe(self, name: str) -> types.Recipe:
+    def recipe(self, name: str) -> Recipe:
         """A training recipe."""
-        recipe: types.Recipe = self.load("recipes", name)
+        recipe: Recipe = self.load("recipes", name)
         return recipe
 
     def suite(self, name: str) -> types.Suite:
@@ -146,11 +147,16 @@ def _owner(location: tuple[int | str, ...], spec: type[Any]) -> type[Any]:
     """The dataclass that the last table of a location belongs to."""
     owner = spec
     for part in location:
-        for field in fields(owner):
-            if field.name == part:
-                inner = re.findall(r"rbench\.types\.(\w+)", str(field.type))
-                owner = getattr(types, inner[0]) if inner else owner
+        inner = [_dataclass_in(field.type) for field in fields(owner) if field.name == part]
+        owner = inner[0] or owner if inner else owner
     return owner
+
+
+def _dataclass_in(annotation: Any) -> type[Any] | None:
+    """The dataclass inside an annotation such as `tuple[Probe, ...]` or `Ews | None`."""
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        return annotation
+    return next(filter(None, map(_dataclass_in, get_args(annotation))), None)
 
 
 def check_suite(suite: types.Suite, where: str) -> None:

@@ -58,7 +58,6 @@ def run(
     jobs = [job for job in jobs if store.findings(job.probe.name) is None]
     if not jobs:
         return
-    torch.set_num_threads(1 if workers > 1 else torch.get_num_threads())
     bench = set_up(source, n, batch or store.settings().get("batch"), progress.tick)
     store.remember({"batch": bench.batch, "device": bench.device.type, "torch": torch.__version__})
     prepare = partial(set_up, source, n, bench.batch)
@@ -86,7 +85,7 @@ def set_up(source: Source, n: int, batch: int | None, tick: Callable[[int], None
     twin = accelerate(model, x)
     witness.check("being copied")
     # The batch size moves the last bits of float32 results, so a run keeps the one that it began with.
-    batch = batch or quickest_batch(twin, x)
+    batch = batch or (quickest_batch(twin, x) if n > DEFAULT_BATCH else DEFAULT_BATCH)
     counted = Counted(twin, tick)
     return Bench(model, counted, (witness, Witness(counted)), dataset, device, batch)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rbench.errors import UsageError
 
-_STRICT = {"extra": "forbid"}  # read by pydantic: an unknown key in a TOML file is an error
+STRICT = {"extra": "forbid"}  # read by pydantic: an unknown key in a TOML file is an error
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def fraction(text: str | float, what: str) -> Fraction:
 class Call:
     """Code named by data: `use` is "package.module:function" or "file.py:function"; `args` go to its parameters."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
     use: str
     args: Mapping[str, Any] = field(default_factory=dict)
 
@@ -55,7 +55,7 @@ class Call:
 class Threat:
     """The rules of the game: perturbations of norm at most eps, in units of images in [0, 1]; eps is exact text."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
     norm: Literal["linf", "l2"]
     eps: str
 
@@ -77,7 +77,7 @@ class Threat:
 class Reported:
     """A number that a model's paper claims, in percent, with the place where it is printed."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
     suite: str
     score: str
     value: float
@@ -88,7 +88,7 @@ class Reported:
 class ModelCard:
     """A model: its architecture, the recipe and file of its weights, its provenance and what its paper claims."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
     name: str
     title: str
     arch: Call
@@ -102,120 +102,10 @@ class ModelCard:
 
 
 @dataclass(frozen=True)
-class Sgd:
-    """Stochastic gradient descent; from each epoch in `milestones` (counted from 0) on, `lr` shrinks by `gamma`."""
-
-    __pydantic_config__: ClassVar = _STRICT
-    lr: float
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    nesterov: bool = False
-    milestones: tuple[int, ...] = ()
-    gamma: float = 0.1
-
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        return self.lr * self.gamma ** sum(milestone <= epoch for milestone in self.milestones)
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Crops of the image padded by `pad` pixels on every side, and mirror images (never for digits)."""
-
-    __pydantic_config__: ClassVar = _STRICT
-    pad: int = 0
-    padding: Literal["zero", "grey", "reflect"] = "zero"
-    flip: bool = False
-
-
-@dataclass(frozen=True)
-class InnerAttack:
-    """The attack inside training: PGD from a uniform start; `mode` says whether batch norm uses the batch (train)."""
-
-    __pydantic_config__: ClassVar = _STRICT
-    threat: Threat
-    steps: int = 10
-    rel_step: str = "1/4"
-    mode: Literal["train", "eval"] = "train"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The attack on held-out images that picks the best epoch; without a threat, clean accuracy picks it."""
-
-    __pydantic_config__: ClassVar = _STRICT
-    threat: Threat | None = None
-    steps: int = 20
-    rel_step: str = "1/4"
-
-
-@dataclass(frozen=True)
-class Ews:
-    """Enhancing the weak subnets of a network; the defaults are the settings of the paper.
-
-    `rho` of the paths and channels make a subnet, distilled with weight `lam`. From epoch `every` on, and again every
-    `every` epochs, a controller learns which subnets are weak: `passes` over a fixed `subset` of the training images,
-    `subnets` of them a batch, by Adam (`lr`) with an `entropy` bonus, a baseline of decay `decay` and gradients cut to
-    norm `clip`. `paths = false` masks channels only. Guo, Stutz and Schiele, "Improving robustness by enhancing weak
-    subnets", ECCV 2022.
-    """
-
-    __pydantic_config__: ClassVar = _STRICT
-    rho: float = 0.5
-    lam: float = 1.0
-    paths: bool = True
-    every: int = 10
-    subset: float = 0.1
-    passes: int = 1
-    subnets: int = 8
-    hidden: int = 100
-    lr: float = 3e-4
-    entropy: float = 0.01
-    decay: float = 0.99
-    clip: float = 3.0
-
-    def __post_init__(self) -> None:
-        for key in ("rho", "subset"):
-            if not 0 < getattr(self, key) <= 1:
-                raise UsageError(f"ews.{key} = {getattr(self, key)} must be greater than 0 and at most 1.")
-        for key in ("every", "passes", "subnets", "hidden"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"ews.{key} = {getattr(self, key)} must be at least 1.")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a checkpoint is made: data, objective, optimiser, augmentation, attack, selection, and optionally subnets.
-
-    `holdout` images of the training split, the same for every seed, are never trained on and pick the best epoch.
-    """
-
-    __pydantic_config__: ClassVar = _STRICT
-    name: str
-    data: Call
-    objective: Call
-    epochs: int
-    batch: int
-    holdout: int
-    optimiser: Sgd
-    seed: int = 0
-    label_smoothing: float = 0.0
-    augment: Augment = Augment()
-    attack: InnerAttack | None = None
-    selection: Selection = Selection()
-    ews: Ews | None = None
-
-    def __post_init__(self) -> None:
-        for key in ("epochs", "batch", "holdout"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"{key} = {getattr(self, key)} must be at least 1.")
-
-
-@dataclass(frozen=True)
 class Probe:
     """One question: an optional attack on a dataset; `block` samples are committed (and, third-party, run) together."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
     name: str
     attack: Call | None = None
     version: int = 1
@@ -230,7 +120,7 @@ class Probe:
 class ScoreSpec:
     """One number: a pure function (`use`) of the outcomes of some probes (`of`)."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
     name: str
     use: str
     of: tuple[str, ...]
@@ -242,7 +132,7 @@ class ScoreSpec:
 class Suite:
     """A set of questions (probes) on one dataset under one threat, and the numbers (scores) that they yield."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
     name: str
     version: int
     title: str
@@ -266,7 +156,7 @@ class Suite:
 class TableSpec:
     """What a table shows: models (rows) by scores of suites (columns), written "suite:score"."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar = STRICT
     name: str
     title: str
     models: tuple[str, ...]

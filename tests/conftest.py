@@ -1,14 +1,13 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from rbench.models.preact_resnet import PreActResNet, preact_resnet_small
 
-ROOT = Path(__file__).parents[1]
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Small networks gain nothing from a second thread, and crowded machines lose a lot."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -28,19 +27,3 @@ def small_net() -> PreActResNet:
         for _ in range(5):
             net(torch.rand(32, 3, 32, 32))
     return net.eval()
-
-
-@pytest.fixture
-def rbench(tmp_path):
-    """Run the command line in a process of its own, in an empty folder."""
-
-    def call(*words, env=None, cwd=tmp_path, check=None):
-        done = subprocess.run(
-            [sys.executable, "-m", "rbench", *map(str, words)],
-            capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {})}, timeout=500, check=False,
-        )  # fmt: skip
-        if check is not None:
-            assert done.returncode == check, done.stderr + done.stdout
-        return done
-
-    return call

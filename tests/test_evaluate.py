@@ -13,6 +13,7 @@ from rbench.attacks.fgsm import fgsm
 from rbench.catalog import Catalog
 from rbench.data.digits import digits
 from rbench.errors import AttackError, MissingError, ModelError, RbenchError, StoreError, UsageError
+from rbench.models.linear import linear
 from rbench.rng import Draws
 from rbench.types import Threat
 
@@ -303,7 +304,7 @@ def test_a_run_of_another_version_of_the_suite_is_refused_then_set_aside(suite, 
 def test_a_change_of_code_is_refused_by_name(suite, tmp_path):
     (tmp_path / "m.py").write_text("from rbench.models.linear import linear\ndef net():\n    return linear(3072, 10)\n")
     (tmp_path / "cheats.py").write_text(CHEATS)
-    net = rbench.api.resolve("rbench.models.linear:linear")(3072, 10)
+    net = linear(3072, 10)
     catalog = suite(f"{tmp_path / 'cheats.py'}:late", "{}")
     with pytest.raises(AttackError):
         rbench.evaluate(net, "quick", limit=20, catalog=catalog, batch=10)

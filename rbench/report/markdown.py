@@ -27,7 +27,7 @@ def _document(sheet: Sheet, style: str, bold: str) -> str:
         ]
         body.append([f"{model}: {title}" if style == "github" else model, *cells])
     grid = tabulate(body, head, tablefmt=style, disable_numparse=True)
-    return _framed(sheet, grid)
+    return _framed(sheet, grid, spaced=style == "github")
 
 
 def _single(sheet: Sheet) -> str:
@@ -44,13 +44,15 @@ def _single(sheet: Sheet) -> str:
                 [column.title, arrow, percent(cell.score.value) + mark, interval(cell.score), str(cell.score.n)]
             )
     grid = tabulate(body, [model, "", "value", "95% interval", "n"], tablefmt="simple", disable_numparse=True)
-    return _framed(sheet, grid)
+    return _framed(sheet, grid, spaced=False)
 
 
-def _framed(sheet: Sheet, grid: str) -> str:
-    lines = [sheet.title, *sheet.protocol, INTERVALS, "", grid]
-    notes = footnotes(sheet)
-    return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+def _framed(sheet: Sheet, grid: str, *, spaced: bool) -> str:
+    """Title and protocol above a table, footnotes below; `spaced` puts each into a paragraph of its own."""
+    between = "\n\n" if spaced else "\n"
+    above = between.join([sheet.title, *sheet.protocol, INTERVALS])
+    notes = between.join(footnotes(sheet))
+    return "\n\n".join([above, grid, *([notes] if notes else [])]) + "\n"
 
 
 def _text(cell: Cell, bold: str) -> str:

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rbench.errors import UsageError
+from rbench.recipe import Augment
 from rbench.rng import Draws
-from rbench.types import Augment, Dataset, IntArray
+from rbench.types import Dataset, IntArray
 
 _FILL = {"zero": 0.0, "grey": 128 / 255}
 

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rbench.attacks._ball import project, random_start, steepest
+from rbench.recipe import InnerAttack
 from rbench.rng import Draws
 from rbench.train.modes import untracked
-from rbench.types import InnerAttack, fraction
+from rbench.types import fraction
 
 
 def perturb(model: nn.Module, x: Tensor, y: Tensor, attack: InnerAttack, rng: Draws) -> Tensor:

@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from rbench.errors import ModelError, StoreError
+from rbench.recipe import Recipe
 from rbench.rng import Draws
 from rbench.train import state as states
 from rbench.train.batches import augmented, epoch_order, fetch, split
@@ -19,7 +20,7 @@ from rbench.train.history import Row, TrainResult, as_csv, best_of
 from rbench.train.progress import Report, bar
 from rbench.train.selection import measure
 from rbench.train.setting import Setting, prepare
-from rbench.types import IntArray, ModelCard, Recipe
+from rbench.types import IntArray, ModelCard
 
 
 def train(

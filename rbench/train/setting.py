@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from rbench.catalog import bind
+from rbench.recipe import Recipe
 from rbench.train.batches import stratified
 from rbench.train.ews.search import Enhancer
 from rbench.train.objectives import Objective
-from rbench.types import Dataset, IntArray, ModelCard, Recipe
+from rbench.types import Dataset, IntArray, ModelCard
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from rbench.errors import StoreError
+from rbench.recipe import Recipe
 from rbench.train.files import write_atomically
-from rbench.types import ModelCard, Recipe
+from rbench.types import ModelCard
 
 Weights = dict[str, Tensor]
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rbench.types import Augment, Call, Ews, InnerAttack, ModelCard, Recipe, Selection, Sgd, Threat
+from rbench.recipe import Augment, Ews, InnerAttack, Recipe, Selection, Sgd
+from rbench.types import Call, ModelCard, Threat
 
 THREAT = Threat("linf", "24/255")
 

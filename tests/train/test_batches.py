@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from rbench.data.digits import digits
 from rbench.errors import UsageError
+from rbench.recipe import Augment
 from rbench.rng import Draws
 from rbench.train.batches import augmented, epoch_order, fetch, split, stratified
 from rbench.train.setting import prepare
-from rbench.types import Augment
 
 
 @settings(deadline=None)

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbench.models.preact_resnet import preact_resnet_small
+from rbench.recipe import Ews
 from rbench.rng import Draws
 from rbench.train.ews import search as searching
 from rbench.train.ews.controller import Controller, Sampled, choose
 from rbench.train.ews.search import Enhancer
 from rbench.train.ews.subnets import kept
-from rbench.types import Ews
 
 
 def stream(index, name="test"):

@@ -7,11 +7,12 @@ from torch import nn
 from rbench.errors import UsageError
 from rbench.models.linear import linear
 from rbench.models.preact_resnet import preact_resnet_small
+from rbench.recipe import InnerAttack
 from rbench.rng import Draws
 from rbench.train.inner import perturb
 from rbench.train.modes import untracked
 from rbench.train.objectives import adversarial, standard
-from rbench.types import InnerAttack, Threat
+from rbench.types import Threat
 
 THREAT = Threat("linf", "0.1")
 

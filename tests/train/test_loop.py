@@ -7,11 +7,11 @@ import torch
 
 from rbench.catalog import bind
 from rbench.errors import ModelError
+from rbench.recipe import Ews, Sgd
 from rbench.train import loop
 from rbench.train.history import Row, as_csv, best_of
 from rbench.train.selection import measure
 from rbench.train.setting import prepare
-from rbench.types import Ews, Sgd
 
 
 def row(epoch, clean, robust):

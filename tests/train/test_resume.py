@@ -18,7 +18,8 @@ import torch
 from pathlib import Path
 from pydantic import TypeAdapter
 from rbench.train.loop import train
-from rbench.types import ModelCard, Recipe
+from rbench.recipe import Recipe
+from rbench.types import ModelCard
 torch.set_num_threads(1)
 card, recipe, out = json.load(sys.stdin)
 card, recipe = TypeAdapter(ModelCard).validate_python(card), TypeAdapter(Recipe).validate_python(recipe)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from rbench.models.preact_resnet import Subnet
+from rbench.recipe import Ews
 from rbench.rng import Draws
 from rbench.train.ews.controller import Controller, Sampled
 from rbench.train.ews.subnets import block_widths, distillation, subnet_logits, subnet_of
-from rbench.types import Ews
 
 State = dict[str, Any]
 

@@ -1,17 +1,22 @@
-"""How a model behaves: the checks that come before trust. Each failure is a `ModelError` with its remedy."""
+"""The checks that come before trust: is everything on the shelves sound, and does a model behave?"""
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rbench import sheet
 from rbench.attacks.fgsm import fgsm
 from rbench.attacks.pgd import pgd
-from rbench.engine import load_images
+from rbench.catalog import Catalog, bind, resolve
+from rbench.engine import GIVEN, load_images
 from rbench.errors import ModelError
+from rbench.models.load import load_model, read_weights
 from rbench.models.twin import accelerate
+from rbench.planner import Variant
 from rbench.referee import Witness, logits_of
 from rbench.rng import Draws
 from rbench.types import Dataset, Suite, Threat
@@ -19,6 +24,36 @@ from rbench.types import Dataset, Suite, Threat
 SAMPLES = 500
 BATCHES = (7, 64, 500)
 TOLERANCE = 1e-3  # of the scale of logits, between a sample alone and in company
+
+
+def shelves(catalog: Catalog, runs: Path) -> Iterator[str]:
+    """Load, bind and resolve everything on the shelves; yields one line for each entry that is sound."""
+    for name in catalog.files("suites"):
+        suite = catalog.suite(name)
+        bind(suite.data)
+        for probe in suite.probes:
+            if probe.attack is not None:
+                bind(probe.attack, GIVEN)
+        for score in suite.scores:
+            resolve(score.use)
+        yield f"suite {name}: {len(suite.probes)} probes, {len(suite.scores)} scores"
+    for name in catalog.files("recipes"):
+        bind(catalog.recipe(name).data, ("split",))
+        yield f"recipe {name}"
+    for name in catalog.files("models"):
+        card = catalog.model(name)
+        path, digest = catalog.weights(card)
+        if card.recipe is not None:
+            catalog.recipe(card.recipe)
+        if digest is None:
+            bind(card.arch)
+            yield f"model {name}: not trained yet (rbench train {name})"
+        else:
+            count = sum(p.numel() for p in load_model(card, path, digest).parameters())
+            yield f"model {name}: {count:,} parameters, {len(read_weights(path))} tensors, sha256 {digest[:12]}"
+    for name in catalog.files("tables"):
+        sheet.collect(catalog, catalog.table(name), runs, Variant())
+        yield f"table {name}"
 
 
 def observe(model: nn.Module, dataset: Dataset, suite: Suite) -> Iterator[str]:

@@ -1,0 +1,103 @@
+"""What is evaluated: names, pointers and modules become subjects that can be loaded in any process."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rbench.catalog import Catalog
+from rbench.errors import MissingError, UsageError
+from rbench.planner import Variant
+from rbench.types import Call, ModelCard, Suite
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MOST_WORKERS = 8  # each holds a copy of torch, about 0.4 GB of its own
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to evaluate: its name, how to get it, and the digest of its weights."""
+
+    name: str
+    digest: str
+    arch: str | None
+    weights: Path | None = None
+    expected: str | None = None
+    card: ModelCard | None = None
+    module: "nn.Module | None" = None
+
+    def load(self) -> "nn.Module":
+        """The model itself."""
+        if self.module is not None:
+            return self.module
+        from rbench.models.load import load_model as load
+
+        assert self.card is not None  # noqa: S101 - a subject is a module or has a card
+        return load(self.card, self.weights, self.expected)
+
+
+def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, suite: Suite | None) -> Subject:
+    """The subject that a name, a pointer or a module means; raises `RbenchError`s with the remedy.
+
+    A card must be of the suite's dataset, if a suite is given, and its weights must exist.
+    """
+    if not isinstance(model, str):
+        from rbench.models.load import state_digest
+
+        digest = state_digest(model)
+        return Subject(f"{type(model).__name__}-{digest[:8]}", digest, None, module=model)
+    if ":" in model:
+        return _built(model, suite)
+    card = catalog.model(model)
+    if suite is not None and card.dataset != suite.dataset:
+        raise UsageError(f"model {model!r} classifies {card.dataset!r}, suite {suite.name!r} holds {suite.dataset!r}.")
+    path, expected = catalog.weights(card)
+    if variant.weights_file is not None:
+        from rbench.models.load import file_digest
+
+        path, expected = Path(variant.weights_file), None
+        return Subject(model, file_digest(path), card.arch.use, path, expected, card)
+    if expected is None or not path.is_file():
+        raise MissingError(f"the weights of {model!r} do not exist yet ({path}); train them: rbench train {model}")
+    return Subject(model, expected, card.arch.use, path, expected, card)
+
+
+def _built(pointer: str, suite: Suite | None) -> Subject:
+    """A model that code builds, weights and all: "file.py:function" or "package.module:function"."""
+    from rbench.models.load import load_model as load
+    from rbench.models.load import state_digest
+
+    where, _, function = pointer.rpartition(":")
+    name = f"{Path(where).stem}-{function}"
+    card = ModelCard(name, pointer, Call(pointer), suite.dataset if suite is not None else "")
+    module = load(card, None)
+    digest = state_digest(module)
+    return Subject(name, digest, pointer, card=card, module=module)
+
+
+def device_of(name: str | None, module: "nn.Module | None") -> str:
+    """The device to use: the one named, that of a module, or a GPU where there is one."""
+    import torch
+
+    if name is not None:
+        try:
+            return str(torch.empty(0, device=name).device)
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    if module is not None:
+        return str(next((value.device for value in module.state_dict().values()), "cpu"))
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def workers_for(count: int | None, subject: Subject, device: str) -> int:
+    """How many processes: one a core on the CPU; one for a GPU, and for a module, which lives in this process."""
+    if count is not None and count < 1:
+        raise UsageError(f"workers = {count} must be at least 1.")
+    if subject.module is not None:
+        return 1
+    if count is not None:
+        return count
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS) if device == "cpu" else 1

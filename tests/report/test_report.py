@@ -1,0 +1,92 @@
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rbench.report import FORMATS, render
+from rbench.report.latex import escape
+from rbench.stats import wilson
+from rbench.types import Cell, Column, Finding, Score, Sheet
+
+GOLDEN = Path(__file__).parent / "golden"
+MASKED = Finding("weaker-attack-wins", "warn", "fgsm fools 9 of 500 samples that pgd20 does not: the stronger attack is hindered.")  # fmt: skip # noqa: E501
+
+
+def score(k, *findings, n=500):
+    return Score(k / n, wilson(k, n), n, findings)
+
+
+@pytest.fixture
+def sheet():
+    columns = (Column("s:clean", "Clean", True), Column("s:pgd20", "PGD-20", True), Column("s:error", "Error", False))
+    rows = (("at_net", "AT & co, 100% safe"), ("ews", "AT + EWS"), ("none", "Not yet"))
+    cells = {
+        ("at_net", "s:clean"): Cell(score(490), 500),
+        ("at_net", "s:pgd20"): Cell(score(400, MASKED), 500),
+        ("at_net", "s:error"): Cell(score(10), 500),
+        ("ews", "s:clean"): Cell(score(490), 500),
+        ("ews", "s:pgd20"): Cell(score(390, Finding("third-party", "info", "run by others.")), 500),
+        ("ews", "s:error"): Cell(score(9), 500),
+        **{("none", c.key): Cell(missing="rbench eval --suite s --model none") for c in columns},
+    }
+    return Sheet("t_1", "A table", ("s@1: digits, L-inf, eps = 24/255, n = 500, seed 0",), rows, columns, cells)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_as_it_was_looked_at(sheet, form):
+    assert render(sheet, form) == (GOLDEN / f"{form}.txt").read_text()
+
+
+def test_all_formats_print_the_same_numbers(sheet):
+    wanted = {("at_net", "s:pgd20"): ("80.0", "76.3", "83.3"), ("ews", "s:error"): ("1.8", "0.9", "3.4")}
+    rows = {(row["model"], row["column"]): row for row in csv.DictReader(io.StringIO(render(sheet, "csv")))}
+    cells = json.loads(render(sheet, "json"))["cells"]
+    for (model, column), numbers in wanted.items():
+        row, cell = rows[model, column], cells[model][column]
+        assert tuple(f"{100 * float(row[key]):.1f}" for key in ("value", "low", "high")) == numbers
+        assert tuple(f"{100 * v:.1f}" for v in (cell["value"], *cell["interval"])) == numbers
+        for form in ("terminal", "markdown", "latex"):
+            text = re.sub(r"\\textbf|\\scriptsize|\\dagger|[*$^†{}]", "", render(sheet, form))
+            assert re.search(rf"{numbers[0]} +\[{numbers[1]}, {numbers[2]}\]", text)
+
+
+def test_the_best_is_bold_with_ties_and_by_the_direction_of_the_column(sheet):
+    lines = render(sheet, "markdown").splitlines()
+    at, ews = (next(line for line in lines if line.startswith(f"| {model}")) for model in ("at_net", "ews"))
+    assert [bool(re.search(r"\*\*", cell)) for cell in at.split("|")[2:5]] == [True, True, False]
+    assert [bool(re.search(r"\*\*", cell)) for cell in ews.split("|")[2:5]] == [True, False, True]
+
+
+def test_a_suspect_number_carries_a_dagger_and_the_reason(sheet):
+    for form in ("terminal", "markdown"):
+        text = render(sheet, form)
+        assert text.count("80.0**†" if form == "markdown" else "80.0†") == 1
+        assert "† at_net PGD-20: fgsm fools 9 of 500" in text
+        assert "run by others" not in text
+    assert r"$^\dagger$" in render(sheet, "latex")
+    assert json.loads(render(sheet, "json"))["cells"]["at_net"]["s:pgd20"]["findings"][0]["code"] == MASKED.code
+
+
+def test_an_empty_cell_names_its_command_once(sheet):
+    for form in ("terminal", "markdown"):
+        assert render(sheet, form).count("rbench eval --suite s --model none") == 1
+
+
+def test_a_count_that_differs_leaves_the_heading(sheet):
+    assert "PGD-20 ↑ (n=500)" in render(sheet, "markdown")
+    sheet.cells["ews", "s:pgd20"] = Cell(score(10, n=20), 20)
+    assert "PGD-20 ↑ |" in re.sub(" +", " ", render(sheet, "markdown"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50% & $5 #1_a {x}", r"50\% \& \$5 \#1\_a \{x\}"),
+        ("a\\b~^", r"a\textbackslash{}b\textasciitilde{}\textasciicircum{}"),
+    ],
+)
+def test_latex_is_escaped(text, expected):
+    assert escape(text) == expected

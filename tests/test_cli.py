@@ -1,0 +1,248 @@
+"""The command line as a user meets it: in processes of its own, with its exit codes, killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rbench.report import FORMATS
+
+TORCH_FREE = """
+import sys
+from rbench.cli import run
+for words in {commands!r}:
+    assert run(words) == 0, words
+heavy = {{"torch", "torchvision", "scipy.stats", "sklearn", "matplotlib"}} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+SUITE = """
+version = 1
+title = "killed and resumed"
+dataset = "digits"
+data = { use = "rbench.data.digits:digits", args = { split = "test" } }
+threat = { norm = "linf", eps = "24/255" }
+[probes.clean]
+[probes.pgd20]
+attack = { use = "rbench.attacks.pgd:pgd" }
+[probes.aa]
+block = 4
+attack = { use = "rbench.attacks.autoattack:autoattack", args = { version = "standard" } }
+[scores.clean]
+use = "rbench.metrics:accuracy"
+of = ["clean"]
+[scores.pgd20]
+use = "rbench.metrics:accuracy"
+of = ["pgd20"]
+[scores.aa]
+use = "rbench.metrics:accuracy"
+of = ["aa"]
+[scores.worst]
+use = "rbench.metrics:worst_case"
+of = ["clean", "pgd20", "aa"]
+"""
+N = 40
+MODEL = "standard-digits"  # falls quickly, so that a block of AutoAttack takes about a second
+
+
+def call(*words, env=None, cwd=None):
+    command = [sys.executable, "-m", "rbench", *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, **(env or {})}, cwd=cwd, check=False
+    )
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def children(pid):
+    stats = [p.read_text().rpartition(")")[2].split() for p in Path("/proc").glob("[0-9]*/stat") if p.exists()]
+    return sum(int(stat[1]) == pid for stat in stats)
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shelf")
+    (folder / "suites").mkdir()
+    (folder / "suites" / "kill.toml").write_text(SUITE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(shelf, tmp_path_factory):
+    """The runs of one evaluation that nothing disturbed, in one process."""
+    runs = tmp_path_factory.mktemp("whole")
+    done = call(*words(shelf, runs), "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    return runs
+
+
+def words(shelf, runs):
+    return ["eval", "--suite", "kill", "--model", MODEL, "--limit", N, "--catalog", shelf, "--runs", runs]
+
+
+def test_kill_9_during_aa_then_the_same_command_gives_the_same_bytes(shelf, whole, tmp_path):
+    runs = tmp_path / "runs"
+    command = [sys.executable, "-m", "rbench", *map(str, words(shelf, runs)), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list(runs.glob("*/*/*/aa/*.parquet")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(runs.glob("*/*/*/aa/complete.json"))
+    before = {name: data for name, data in contents(runs).items() if not name.endswith(".tmp")}
+    second = call(*words(shelf, runs), "--workers", 2)
+    assert second.returncode == 0, second.stderr
+    after = contents(runs)
+    assert before.items() <= after.items()
+    assert after == contents(whole)
+    third = call(*words(shelf, runs))
+    assert third.returncode == 0
+    assert "complete: nothing to do" in third.stderr
+    assert third.stdout == second.stdout
+    assert contents(runs) == after
+
+
+def test_a_polite_kill_prints_the_command_that_resumes(shelf, tmp_path):
+    runs = tmp_path / "runs"
+    command = [sys.executable, "-m", "rbench", *map(str, words(shelf, runs)), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not list(runs.glob("*/*/*/pgd20/complete.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    busy = call(*words(shelf, runs))
+    assert (busy.returncode, "another process is writing" in busy.stderr) == (5, True)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert "To resume: rbench eval --suite kill --model standard-digits --limit 40" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_workers_end_with_their_parent(shelf, tmp_path):
+    runs = tmp_path / "runs"
+    command = [sys.executable, "-m", "rbench", *map(str, words(shelf, runs)), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while children(process.pid) < 3:  # two workers and multiprocessing's resource tracker
+        assert process.poll() is None
+        time.sleep(0.05)
+    ours = [p.parent.name for p in Path("/proc").glob("[0-9]*/stat") if f") S {process.pid} " in p.read_text() or f") R {process.pid} " in p.read_text()]  # fmt: skip # noqa: E501
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while alive := [pid for pid in ours if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.2)
+
+
+def test_listing_showing_and_tables_do_without_torch(shelf, whole):
+    table = ["table", "kill", "--limit", str(N), "--catalog", str(shelf), "--runs", str(whole)]
+    commands = [["ls"], ["ls", "models", "--json"], ["show", "ews-digits"], ["show", "digits-linf"], table, ["--help"]]
+    commands += [[*table, "--format", form] for form in FORMATS if form != "latex"]
+    done = subprocess.run(
+        [sys.executable, "-c", TORCH_FREE.format(commands=commands)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "AA" in done.stdout or "aa" in done.stdout
+
+
+def test_the_table_prints_what_the_evaluation_printed(shelf, whole):
+    options = ["--limit", N, "--catalog", shelf, "--runs", whole]
+    cells = json.loads(call("table", "kill", *options, "--format", "json").stdout)["cells"][MODEL]
+    again = json.loads(call(*words(shelf, whole), "--json").stdout)["cells"][MODEL]
+    assert {key: again[key]["value"] for key in cells} == {key: cell["value"] for key, cell in cells.items()}
+    text = call("table", "kill", *options, "--format", "markdown").stdout
+    for key, cell in cells.items():
+        assert cell["n"] == N, key
+        assert f"{100 * cell['value']:.1f}" in text
+        assert f"[{100 * cell['interval'][0]:.1f}, {100 * cell['interval'][1]:.1f}]" in text
+    assert f"ONLY THE FIRST {N} OF 500 SAMPLES" in text
+
+
+def test_a_subset_is_said_loudly(shelf, whole):
+    done = call(*words(shelf, whole))
+    assert f"WARNING: numbers of a subset (--limit {N})" in done.stderr
+    assert "ONLY THE FIRST" in done.stdout
+
+
+def test_an_empty_table_prints_the_commands_that_fill_it(tmp_path):
+    done = call("table", "digits-main", "--runs", tmp_path)
+    assert done.returncode == 0
+    for model in ("standard-digits", "at-digits", "ews-digits"):
+        assert f"rbench eval --suite digits-linf --model {model}" in done.stdout
+
+
+EVAL = ["eval", "--suite", "digits-linf", "--model", "at-digits"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["evl"], 3, "No such command 'evl'"),
+        ([*EVAL, "--limti", "5"], 3, "No such option: --limti"),
+        ([*EVAL, "--limit", "many"], 3, "Invalid value for '--limit'"),
+        ([*EVAL, "--eps", "8"], 3, "Did you mean '8/255'?"),
+        ([*EVAL, "--eps", "eight"], 3, "eps = 'eight' is not a number"),
+        (["eval", "--suite", "digits-lnf", "--model", "at-digits"], 3, "Did you mean 'digits-linf'?"),
+        (["eval", "--suite", "digits-linf", "--model", "at-digit"], 3, "Did you mean 'at-digits'?"),
+        (["eval", "--model", "at-digits"], 3, "Missing option '--suite'"),
+        (["show", "digits-linff"], 3, "Did you mean 'digits-linf'?"),
+        (["ls", "modles"], 3, "Did you mean 'models'?"),
+        (["table", "digits-main", "--format", "latx"], 3, "Did you mean 'latex'?"),
+        (["train", "ews-digit"], 3, "Did you mean 'ews-digits'?"),
+        (["eval", "--suite", "cifar10-linf", "--model", "ews-wrn34"], 4, "rbench train ews-wrn34"),
+        (["train", "ews-wrn34", "--data-dir", "nowhere"], 4, "no intact CIFAR10"),
+        ([*EVAL, "--runs", "/proc/nowhere"], 4, "cannot write /proc/nowhere"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_their_exit_code(words, code, sentence, tmp_path):
+    done = call(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert sentence in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_strict_leaves_with_2_on_a_suspect_number(tmp_path):
+    (tmp_path / "saturated.py").write_text(
+        "import torch\nfrom torch import nn\n\n"
+        "class Saturated(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(3072, 10)\n"
+        "    def forward(self, x):\n        return 1000 * self.fc(x.flatten(1))\n\n"
+        "def net():\n    torch.manual_seed(0)\n    return Saturated()\n"
+    )
+    suite = SUITE.replace("[probes.aa]\nblock = 4\n", "").replace(
+        'attack = { use = "rbench.attacks.autoattack:autoattack", args = { version = "standard" } }\n', "", 1
+    )
+    suite = suite.split("[scores.aa]")[0]
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "quick.toml").write_text(suite)
+    command = [
+        "eval",
+        "--suite",
+        "quick",
+        "--model",
+        "saturated.py:net",
+        "--catalog",
+        tmp_path,
+        "--runs",
+        "r",
+        "--strict",
+    ]
+    done = call(*command, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "†" in done.stdout
+
+
+def test_version_and_results_on_stdout_progress_on_stderr(shelf, whole):
+    assert call("--version").stdout.startswith("rbench 0.")
+    done = call(*words(shelf, whole), "--json")
+    assert json.loads(done.stdout)["name"] == "kill"

@@ -1,0 +1,92 @@
+"""The project itself: layers, packaging, and a README whose every command runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line
+    for block in re.findall(r"```(?:bash|console)\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line
+]
+FIRST_TWO = COMMANDS[:2]  # they set up an environment; `.ci/run` runs them to the letter
+
+
+def test_layers_hold():
+    done = subprocess.run([shutil.which("lint-imports") or Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False)  # fmt: skip # noqa: E501
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_first_screen_has_exactly_two_commands_which_ci_runs():
+    screen = "\n".join(README.splitlines()[:40])
+    first = [
+        line for block in re.findall(r"```bash\n(.*?)```", screen, re.DOTALL) for line in block.splitlines() if line
+    ]
+    assert first == FIRST_TWO
+    main, tests = first
+    assert main.endswith("rbench eval --suite digits-linf --model ews-digits")
+    assert tests.endswith("pytest")
+    assert all("python3 -m venv" in line and "pip install" in line for line in first)
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of what the commands read and write, so that training publishes there and not here."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("rbench", "model_zoo", "suites", "reports", "tests", "pyproject.toml", "README.md"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS[2:] if c.startswith("rbench")])
+def test_every_command_in_the_readme_runs(command, clone):
+    words = command.split("#")[0].split()[1:]
+    if words[0] == "eval" and "--limit" not in words:
+        words += ["--limit", "4"]  # the same command on fewer samples
+    done = subprocess.run(
+        [sys.executable, "-m", "rbench", *words], cwd=clone, capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_python_in_the_readme_runs(clone):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_other_commands_of_the_readme_are_known():
+    other = {command for command in COMMANDS[2:] if not command.startswith("rbench")}
+    assert other == {".venv/bin/pytest tests/benchmarks --benchmark-only", "bash .ci/run"}
+
+
+def test_every_verb_is_in_the_readme():
+    from rbench.cli import app
+
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert verbs == {"ls", "show", "plan", "eval", "table", "train", "check"}
+    assert all(f"rbench {verb}" in README for verb in verbs)
+
+
+def test_nothing_is_pinned_from_above_without_a_reason():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert not [dependency for dependency in project["dependencies"] if "<" in dependency or "==" in dependency]
+
+
+def test_the_license_is_apache_2():
+    assert "Apache License" in (ROOT / "LICENSE").read_text()[:200]
