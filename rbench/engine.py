@@ -40,7 +40,8 @@ class Bench:
 
     model: nn.Module
     twin: Counted
-    witnesses: tuple[Witness, Witness]
+    witness: Witness
+    twin_witness: Witness
     dataset: Dataset
     device: torch.device
     batch: int
@@ -87,7 +88,7 @@ def set_up(source: Source, n: int, batch: int | None, tick: Callable[[int], None
     # The batch size moves the last bits of float32 results, so a run keeps the one that it began with.
     batch = batch or (quickest_batch(twin, x) if n > DEFAULT_BATCH else DEFAULT_BATCH)
     counted = Counted(twin, tick)
-    return Bench(model, counted, (witness, Witness(counted)), dataset, device, batch)
+    return Bench(model, counted, witness, Witness(counted), dataset, device, batch)
 
 
 def run_blocks(bench: Bench, job: Job, blocks: Sequence[range]) -> list[Outcomes]:
@@ -110,8 +111,8 @@ def run_blocks(bench: Bench, job: Job, blocks: Sequence[range]) -> list[Outcomes
     for span in spans:
         verdict = judge(bench.model, x[span], y[span], x_adv[span], job.threat, classes=classes, attack=name)
         outcomes.append(_outcomes(samples[span], y[span], verdict, passes[span]))
-    for witness in bench.witnesses:
-        witness.check(f"probe {name!r} ran")
+    bench.witness.check(f"probe {name!r} ran")
+    bench.twin_witness.check(f"attack {name!r} had it", AttackError)
     return outcomes
 
 

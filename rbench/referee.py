@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rbench.errors import AttackError, ModelError
+from rbench.errors import AttackError, ModelError, RbenchError
 from rbench.types import Threat
 
 
@@ -25,15 +25,15 @@ class Witness:
         self._state = {name: value.detach().clone() for name, value in model.state_dict(keep_vars=True).items()}
         self._training = [module.training for module in model.modules()]
 
-    def check(self, during: str) -> None:
-        """Raise `ModelError` if anything has changed since."""
+    def check(self, during: str, error: type[RbenchError] = ModelError) -> None:
+        """Raise an error if anything has changed since."""
         state = self._model.state_dict()
         changed = [n for n, v in self._state.items() if n not in state or not torch.equal(v, state[n])]
         changed += sorted(state.keys() - self._state.keys())
         if changed:
-            raise ModelError(f"the model's {changed[0]!r} changed while {during}; its state must be fixed.")
+            raise error(f"the model's {changed[0]!r} changed while {during}; its state must be fixed.")
         if self._training != [module.training for module in self._model.modules()]:
-            raise ModelError(f"the model's training flag changed while {during}; leave it in eval mode.")
+            raise error(f"the model's training flag changed while {during}; leave it in eval mode.")
 
 
 @torch.no_grad()

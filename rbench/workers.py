@@ -53,7 +53,7 @@ class Workers:
             with passes.get_lock():
                 count, passes.value = passes.value, 0
             self._tick(count)
-            for future in done:
+            for future in sorted(done, key=lambda ended: ended.exception() is not None):  # what is good is kept first
                 yield future.result()
 
     def _started(self) -> tuple[ProcessPoolExecutor, "Synchronized[int]"]:

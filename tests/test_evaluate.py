@@ -106,6 +106,23 @@ def test_batch_size_subset_and_order_of_blocks_do_not_matter(suite, small_net, n
     assert runs[30].equals(runs[1].loc[runs[30].index])
 
 
+def test_the_count_of_workers_changes_no_byte(suite, tmp_path):
+    catalog = suite()
+    runs = [
+        rbench.evaluate("at-digits", "quick", limit=35, workers=k, catalog=catalog, runs=tmp_path / str(k))
+        for k in (1, 3)
+    ]
+    assert contents(runs[0].folder) == contents(runs[1].folder)
+
+
+def test_an_error_in_a_worker_arrives_whole(suite, tmp_path):
+    (tmp_path / "cheats.py").write_text(CHEATS)
+    with pytest.raises(AttackError, match=r"attack 'second' crashed on samples .*RuntimeError: out of luck"):
+        rbench.evaluate(
+            "at-digits", "quick", limit=40, workers=2, catalog=suite(f"{tmp_path / 'cheats.py'}:crash", "{}")
+        )
+
+
 def test_the_seed_matters_where_it_should(suite, small_net):
     a, b = (rbench.evaluate(small_net, "quick", limit=20, seed=seed, catalog=suite()).samples for seed in (0, 1))
     assert a[a.probe == "first"].margin.equals(b[b.probe == "first"].margin)
@@ -179,7 +196,7 @@ def edits_in_place(model, x, y, threat, *, rng):
         ("nan", "attack 'second' returned NaN", AttackError),
         ("shorter", "attack 'second' returned torch.float32", AttackError),
         ("crash", "attack 'second' crashed on samples .*RuntimeError: out of luck", AttackError),
-        ("edits_weights", "changed while attack 'second' had it", ModelError),
+        ("edits_weights", "changed while attack 'second' had it", AttackError),
         ("edits_in_place", r"attack 'second' left the range \[0, 1\]", AttackError),
     ],
 )
@@ -195,8 +212,9 @@ def test_a_cheating_attack_is_refused_and_its_block_is_not_stored(suite, small_n
 
 def test_what_was_stored_before_a_crash_stays(suite, tmp_path):
     (tmp_path / "cheats.py").write_text(CHEATS)
+    catalog = suite(f"{tmp_path / 'cheats.py'}:late", "{}")
     with pytest.raises(AttackError, match="out of luck"):
-        rbench.evaluate("at-digits", "quick", limit=40, batch=10, catalog=suite(f"{tmp_path / 'cheats.py'}:late", "{}"))
+        rbench.evaluate("at-digits", "quick", limit=40, batch=10, workers=1, catalog=catalog)
     (folder,) = (tmp_path / "runs" / "quick").glob("*/*")
     assert [path.name for path in folder.glob("second/*")] == ["000000.parquet"]
 
