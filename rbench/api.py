@@ -53,7 +53,7 @@ def evaluate(
     eps: str | None = None,
     weights: str | Path | None = None,
     batch: int | None = None,
-    workers: int | None = None,
+    workers: int | None = 1,
     device: str | None = None,
     runs: str | Path | None = None,
     data_dir: str | Path | None = None,
@@ -65,7 +65,9 @@ def evaluate(
     """Evaluate a model by a suite, running only what the run folder lacks, and return its scores (shares in [0, 1]).
 
     `model` is a name in the catalog, "file.py:function" that builds one, or an `nn.Module` from images in [0, 1] to
-    logits. Raises `RbenchError`s that say what is wrong, where, and the remedy.
+    logits. `workers` processes share the work on a CPU, None for one a core; a script that asks for more than one must
+    guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s that say what is wrong, where, and the
+    remedy.
     """
     from rbench.progress import progress_bar
 

@@ -8,7 +8,6 @@ at any point loses at most the block in hand, and the same bytes stand on disk a
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rbench.errors import InterruptedRunError, StoreError
+from rbench.files import TEMPORARY, sha256, write_atomically
 from rbench.types import Finding, Job, Outcomes, canonical_json
 
 FORMAT = 1
@@ -67,7 +67,7 @@ class Run:
             lock.release()
 
     def _pin(self, manifest: dict[str, Any]) -> None:
-        for stale in self.folder.rglob(".*.tmp"):
+        for stale in self.folder.rglob(TEMPORARY):
             stale.unlink(missing_ok=True)
         held = self.manifest()
         if held is None:
@@ -108,7 +108,7 @@ class Run:
 
     def complete(self, job: Job, n: int, findings: tuple[Finding, ...]) -> None:
         """Write the marker that says that all n samples of a job are there."""
-        files = {name: self._digest(job, name) for name in self.done(job).values()}
+        files = {name: sha256(self.folder / job.probe.name / name) for name in self.done(job).values()}
         marker = {"job": job.key, "n": n, "blocks": files, "findings": [asdict(finding) for finding in findings]}
         _write(self.folder / job.probe.name / MARKER, (json.dumps(marker, indent=1, sort_keys=True) + "\n").encode())
 
@@ -129,9 +129,6 @@ class Run:
             return None
         marker = json.loads(path.read_text())
         return read_blocks([self.folder / probe / name for name in sorted(marker["blocks"])], marker)
-
-    def _digest(self, job: Job, name: str) -> str:
-        return hashlib.sha256((self.folder / job.probe.name / name).read_bytes()).hexdigest()
 
 
 def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:
@@ -179,21 +176,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Create a file whole: a temporary neighbour, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Create a file of the run, whole."""
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_atomically(path, content)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rbench.catalog import Catalog
 from rbench.errors import MissingError, UsageError
+from rbench.files import sha256
 from rbench.planner import Variant
 from rbench.types import Call, ModelCard, Suite
 
@@ -55,10 +56,10 @@ def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, sui
         raise UsageError(f"model {model!r} classifies {card.dataset!r}, suite {suite.name!r} holds {suite.dataset!r}.")
     path, expected = catalog.weights(card)
     if variant.weights_file is not None:
-        from rbench.models.load import file_digest
-
-        path, expected = Path(variant.weights_file), None
-        return Subject(model, file_digest(path), card.arch.use, path, expected, card)
+        path = Path(variant.weights_file)
+        if not path.is_file():
+            raise MissingError(f"no checkpoint {path}.")
+        return Subject(model, sha256(path), card.arch.use, path, None, card)
     if expected is None or not path.is_file():
         raise MissingError(f"the weights of {model!r} do not exist yet ({path}); train them: rbench train {model}")
     return Subject(model, expected, card.arch.use, path, expected, card)

@@ -104,10 +104,3 @@ def state_digest(model: nn.Module) -> str:
         word.update(f"{name}{list(value.shape)}{value.dtype}".encode())
         word.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return word.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a checkpoint file; raises `MissingError` if there is none."""
-    if not path.is_file():
-        raise MissingError(f"no checkpoint {path}.")
-    return hashlib.sha256(path.read_bytes()).hexdigest()

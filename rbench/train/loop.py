@@ -9,13 +9,13 @@ import safetensors.torch
 import torch
 
 from rbench.errors import ModelError, StoreError
+from rbench.files import write_atomically
 from rbench.recipe import Recipe
 from rbench.rng import Draws
 from rbench.train import state as states
 from rbench.train.batches import augmented, epoch_order, fetch, split
 from rbench.train.curve import draw
 from rbench.train.ews.search import Enhancer
-from rbench.train.files import write_atomically
 from rbench.train.history import Row, TrainResult, as_csv, best_of
 from rbench.train.progress import Report, bar
 from rbench.train.selection import measure

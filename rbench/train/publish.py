@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rbench.catalog import Catalog
 from rbench.errors import StoreError
-from rbench.train.files import sha256, write_atomically
+from rbench.files import sha256, write_atomically
 from rbench.types import ModelCard
 
 _HEADER = "# The sha256 of the weights of each model; written by `rbench train`.\n"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from rbench.errors import StoreError
+from rbench.files import write_atomically
 from rbench.recipe import Recipe
-from rbench.train.files import write_atomically
 from rbench.types import ModelCard
 
 Weights = dict[str, Tensor]

@@ -6,7 +6,8 @@ import safetensors.torch
 import torch
 
 from rbench.errors import MissingError, ModelError
-from rbench.models.load import file_digest, load_model, read_weights, state_digest
+from rbench.files import sha256
+from rbench.models.load import load_model, read_weights, state_digest
 from rbench.types import Call, ModelCard
 
 CARD = ModelCard("m", "M", Call("rbench.models.linear:linear", {"features": 4, "classes": 2}), "digits")
@@ -21,7 +22,7 @@ def good(tmp_path):
 
 
 def test_weights_come_back_to_the_bit_and_in_eval_mode(good):
-    model = load_model(CARD, good, file_digest(good))
+    model = load_model(CARD, good, sha256(good))
     assert not model.training
     assert all(torch.equal(value, STATE[name]) for name, value in model.state_dict().items())
 

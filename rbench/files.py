@@ -4,18 +4,26 @@ import hashlib
 import os
 from pathlib import Path
 
+TEMPORARY = ".*.tmp"  # what an interrupted write may leave behind
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside `path`, flush to the disk and rename: a reader sees the old file or the new one, never a part."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with part.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        temporary.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":  # elsewhere a folder cannot be opened, nor its entries flushed
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def sha256(path: Path) -> str:
