@@ -258,8 +258,13 @@ def bind(call: types.Call, given: Iterable[str] = ()) -> partial[Any]:
 
 
 def source_digest(use: str) -> str:
-    """The sha256 of the source file that a pointer names; nothing is imported but parent packages."""
+    """The sha256 of the source file that a pointer names; nothing is imported but parent packages.
+
+    For this package's own code it is that of everything which outcomes depend on.
+    """
     where = use.rpartition(":")[0]
+    if where.split(".")[0] == "rbench":
+        return _own_digest()
     if where.endswith(".py"):
         path = Path(where)
     else:
@@ -268,3 +273,14 @@ def source_digest(use: str) -> str:
     if not path.is_file():
         raise MissingError(f"use = {use!r}: its source file cannot be found.")
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _own_digest() -> str:
+    """The sha256 of all modules of this package that outcomes depend on."""
+    package = Path(__file__).parent
+    files = [package / f"{name}.py" for name in ("engine", "referee", "rng", "types")]
+    files += [path for name in ("attacks", "data", "models") for path in (package / name).rglob("*.py")]
+    word = hashlib.sha256()
+    for path in sorted(files):
+        word.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return word.hexdigest()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rbench.catalog import bind
 from rbench.errors import AttackError, MissingError, RbenchError
 from rbench.models.twin import Counted, accelerate
-from rbench.planner import left
+from rbench.planner import blocks, left
 from rbench.progress import Progress
 from rbench.referee import Verdict, Witness, judge, logits_of
 from rbench.rng import Draws
@@ -67,13 +67,23 @@ def run(
             todo = left(job, n, store.done(job))
             progress.begin(job.probe.name, n - sum(map(len, todo)), n)
             package = foreign.get(job.key)
-            together = 1 if package else max(1, bench.batch // job.probe.block)
-            groups = [todo[i : i + together] for i in range(0, len(todo), together)]
-            for results in pool.map(run_blocks, [(job, tuple(group)) for group in groups]):
+            groups = _groups(blocks(n, job.probe.block), 1 if package else bench.batch // job.probe.block, todo)
+            for results in pool.map(run_blocks, [(job, group) for group in groups]):
                 for outcomes in results:
-                    store.commit(job, outcomes)
-                    progress.advance(len(outcomes))
+                    if any(block.start == outcomes.sample[0] for block in todo):
+                        store.commit(job, outcomes)
+                        progress.advance(len(outcomes))
             store.complete(job, n, _remarks(package))
+
+
+def _groups(every: list[range], together: int, todo: list[range]) -> list[tuple[range, ...]]:
+    """Blocks that share a batch, where any of them is left to do.
+
+    Who shares a batch moves the last bits of float32 results, so groups are cut from all blocks, not from what is left.
+    """
+    size = max(1, together)
+    groups = [tuple(every[i : i + size]) for i in range(0, len(every), size)]
+    return [group for group in groups if any(block in todo for block in group)]
 
 
 def set_up(source: Source, n: int, batch: int | None, tick: Callable[[int], None]) -> Bench:
@@ -91,12 +101,12 @@ def set_up(source: Source, n: int, batch: int | None, tick: Callable[[int], None
     return Bench(model, counted, witness, Witness(counted), dataset, device, batch)
 
 
-def run_blocks(bench: Bench, job: Job, blocks: Sequence[range]) -> list[Outcomes]:
+def run_blocks(bench: Bench, job: Job, group: Sequence[range]) -> list[Outcomes]:
     """The outcomes of some blocks, attacked together and judged one by one."""
     attack = bind(job.probe.attack, GIVEN) if job.probe.attack is not None else None
-    samples = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
+    samples = np.concatenate([np.arange(block.start, block.stop) for block in group])
     x, y = load_images(bench.dataset, samples, bench.device)
-    spans = [slice(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *map(len, blocks)]))]
+    spans = [slice(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *map(len, group)]))]
     correct = torch.cat([logits_of(bench.model, x[span], bench.dataset.classes).argmax(1) for span in spans]) == y
     x_adv = x.clone()
     passes = np.zeros((len(samples), 2), dtype=np.int64)

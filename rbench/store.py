@@ -133,6 +133,7 @@ class Run:
 
 def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:
     """The outcomes in some blocks of one job, checked against the job's marker."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     tables = []
@@ -140,7 +141,12 @@ def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:
         content = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(content).hexdigest() != marker["blocks"][path.name]:
             raise StoreError(f"{path} is missing or damaged; remove {path.parent} and run the same command again.")
-        table = pq.read_table(io.BytesIO(content))
+        try:
+            table = pq.read_table(io.BytesIO(content))
+        except pa.ArrowInvalid as error:
+            raise StoreError(
+                f"{path} was damaged before it was complete; remove {path.parent} and run again."
+            ) from error
         if (table.schema.metadata or {}).get(b"job", b"").decode() != marker["job"]:
             raise StoreError(f"{path} belongs to another job; remove {path.parent} and run the same command again.")
         tables.append(table)

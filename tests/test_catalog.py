@@ -1,7 +1,10 @@
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+import rbench.catalog as catalog_module
 from rbench.catalog import Catalog, bind, resolve, source_digest
 from rbench.engine import GIVEN
 from rbench.errors import MissingError, UsageError
@@ -161,8 +164,24 @@ def test_code_in_a_file(tmp_path):
         resolve(f"{tmp_path / 'broken.py'}:build")
 
 
-def test_the_source_of_a_pointer_is_pinned_without_importing_it():
-    import hashlib
+def test_the_source_of_a_pointer_is_pinned():
+    from importlib.util import find_spec
 
-    expected = hashlib.sha256(Path("rbench/attacks/pgd.py").resolve().read_bytes()).hexdigest()
-    assert source_digest(PGD) == expected
+    expected = hashlib.sha256(Path(find_spec("colorsys").origin).read_bytes()).hexdigest()
+    assert source_digest("colorsys:rgb_to_hls") == expected
+    with pytest.raises(MissingError, match="its source file cannot be found"):
+        source_digest("no_such_module:f")
+
+
+def test_our_own_source_is_pinned_whole(tmp_path, monkeypatch):
+    """A change in a helper of an attack is a change of the attack."""
+    package = tmp_path / "rbench"
+    shutil.copytree(Path(catalog_module.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    assert source_digest(PGD) == source_digest("rbench.data.digits:digits")
+    before = source_digest(PGD)
+    monkeypatch.setattr(catalog_module, "__file__", str(package / "catalog.py"))
+    assert source_digest(PGD) == before
+    (package / "report" / "latex.py").write_text("")
+    assert source_digest(PGD) == before
+    (package / "attacks" / "_ball.py").write_text("")
+    assert source_digest(PGD) != before

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import rbench
+from rbench import engine
 from rbench.attacks.fgsm import fgsm
 from rbench.catalog import Catalog
 from rbench.data.digits import digits
@@ -104,6 +105,23 @@ def test_batch_size_subset_and_order_of_blocks_do_not_matter(suite, small_net, n
     assert runs[1].equals(runs[7])
     assert runs[1].equals(runs[64])
     assert runs[30].equals(runs[1].loc[runs[30].index])
+
+
+def test_a_half_done_group_is_computed_as_a_whole_again(suite, monkeypatch):
+    """Blocks that shared a batch share it again, lest the last bits move."""
+    catalog = suite()
+    run = rbench.evaluate("at-digits", "quick", limit=40, batch=20, catalog=catalog)
+    before = contents(run.folder)
+    for name in ("complete.json", "000010.parquet"):
+        (run.folder / "second" / name).unlink()
+    groups = []
+    original = engine.run_blocks
+    monkeypatch.setattr(
+        engine, "run_blocks", lambda bench, job, group: groups.append(group) or original(bench, job, group)
+    )
+    assert rbench.evaluate("at-digits", "quick", limit=40, batch=20, catalog=catalog).fresh_blocks == 1
+    assert groups == [(range(10), range(10, 20))]
+    assert contents(run.folder) == before
 
 
 def test_the_count_of_workers_changes_no_byte(suite, tmp_path):
