@@ -1,26 +1,26 @@
 """The verbs as functions: evaluate, plan, table, train, check and load_model."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbench import __version__, planner, sheet
-from rbench.catalog import Catalog, bind, source_digest
+from rbench.catalog import Catalog, bind, resolve
 from rbench.errors import InterruptedRunError, UsageError
 from rbench.planner import Variant
 from rbench.store import Run, set_aside
 from rbench.subject import Subject, device_of, subject_of, workers_for
-from rbench.types import Cell, Column, Dataset, Score, Sheet, Suite
+from rbench.types import Cell, Column, Dataset, Job, Score, Sheet, Suite, digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from rbench.train.run import TrainResult
+    from rbench.training.run import TrainResult
 
 
 @dataclass(frozen=True)
@@ -74,26 +74,33 @@ def evaluate(
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights)
     spec = variant.apply(catalog.suite(suite))
+    for score in spec.scores:
+        resolve(score.use)  # a misspelt metric must not wait for the attacks
     subject = subject_of(catalog, model, variant, spec)
     with _data_source(data_dir, download):
         dataset = _dataset(spec)
-    n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
-    run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
-    if fresh:
-        set_aside(run.folder)
-    jobs = planner.jobs(spec, model=subject.name, weights=subject.digest, data=dataset.digest, seed=seed)
-    with run.writing(_manifest(spec, subject, dataset, n, seed)):
-        todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
-        if any(run.findings(job.probe.name) is None for job in jobs):
-            from rbench import engine
+        n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
+        run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
+        if fresh:
+            set_aside(run.folder)
+        manifest = _manifest(spec, subject, dataset, n, seed)
+        jobs = _jobs(spec, subject, dataset, seed)
+        with run.writing(manifest):
+            todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
+            if any(run.findings(job.probe.name) is None for job in jobs):
+                from rbench import engine
 
-            with progress_bar(show=progress) as bar, _interruptible(planner.command(suite, subject.name, variant)):
                 place = device_of(device, subject.module)
-                source = engine.Source(subject.load, partial(_dataset, spec), place)
+                source = engine.Source(subject.load, partial(_dataset, spec), dataset.digest, place)
                 count = workers_for(workers, subject, place)
-                with _undisturbed(subject.module, place):
+                with progress_bar(show=progress) as bar, _interruptible(), _undisturbed(subject.module, place):
                     engine.run(jobs, source, n, run, batch=batch, workers=count, progress=bar)
     return _evaluation(spec, subject, run, variant, todo, len(dataset.labels))
+
+
+def _jobs(suite: Suite, subject: Subject, dataset: Dataset, seed: int) -> tuple[Job, ...]:
+    code = digest_of(sheet.code_of(suite, subject.arch))
+    return planner.jobs(suite, model=subject.name, weights=subject.digest, data=dataset.digest, code=code, seed=seed)
 
 
 def _evaluation(suite: Suite, subject: Subject, run: Run, variant: Variant, todo: int, total: int) -> Evaluation:
@@ -130,7 +137,7 @@ def plan(
     n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
     run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
     rows = []
-    for job in planner.jobs(spec, model=subject.name, weights=subject.digest, data=dataset.digest, seed=seed):
+    for job in _jobs(spec, subject, dataset, seed):
         left = planner.left(job, n, run.done(job))
         samples = sum(map(len, left))
         attack = job.probe.attack.use if job.probe.attack else "none"
@@ -155,7 +162,9 @@ def table(
 
     catalog = catalog or Catalog.find()
     spec = sheet.table_spec(catalog, name)
-    return render(sheet.collect(catalog, spec, runs_root(runs), _variant(seed, limit, eps, None)), form)
+    options = ("--runs", str(runs)) if runs is not None else ()
+    variant = replace(_variant(seed, limit, eps, None), options=options)
+    return render(sheet.collect(catalog, spec, runs_root(runs), variant), form)
 
 
 def train(
@@ -168,13 +177,12 @@ def train(
     progress: bool = False,
     catalog: Catalog | None = None,
 ) -> "TrainResult":
-    """Train the weights of a model by its card's recipe, resuming where it stopped; see `rbench.train.run`."""
-    from rbench.train.run import run
+    """Train the weights of a model by its card's recipe, resuming where it stopped; see `rbench.training.run`."""
+    from rbench.training.run import run
 
     catalog = catalog or Catalog.find()
     folder = Path(out) if out is not None else runs_root(None) / "train"
-    command = f"rbench train {name}" + (f" --seed {seed}" if seed is not None else "")
-    with _data_source(data_dir, download), _interruptible(command):
+    with _data_source(data_dir, download), _interruptible():
         return run(catalog, name, seed=seed, out=folder, progress=progress)
 
 
@@ -215,21 +223,17 @@ def _variant(seed: int, limit: int | None, eps: str | None, weights: str | Path 
 
 def _manifest(suite: Suite, subject: Subject, dataset: Dataset, n: int, seed: int) -> dict[str, Any]:
     """What a run is pinned to."""
-    pointers: Iterable[str] = {
-        suite.data.use,
-        *(probe.attack.use for probe in suite.probes if probe.attack is not None),
-        *([subject.arch] if subject.arch is not None else []),
-    }
     return {
         "rbench": __version__,
         "suite": sheet.identity(suite),
         "model": subject.name,
+        "arch": asdict(subject.arch) if subject.arch is not None else None,
         "weights": subject.digest,
         "data": dataset.digest,
         "samples": n,
         "total": len(dataset.labels),
         "seed": seed,
-        "code": {use: source_digest(use)[:16] for use in sorted(pointers)},
+        "code": sheet.code_of(suite, subject.arch),
     }
 
 
@@ -267,7 +271,8 @@ def _undisturbed(module: "nn.Module | None", device: str) -> Iterator[None]:
     import torch
 
     flags = [(part, part.training) for part in module.modules()] if module is not None else []
-    threads = torch.get_num_threads()
+    home = device_of(None, module) if module is not None else device
+    threads, tf32 = torch.get_num_threads(), (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
     if module is not None:
         module.eval()
     elif device == "cpu":
@@ -277,13 +282,16 @@ def _undisturbed(module: "nn.Module | None", device: str) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
+        if module is not None:
+            module.to(home)
         for part, training in flags:
             part.training = training
 
 
 @contextmanager
-def _interruptible(command: str) -> Iterator[None]:
+def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise InterruptedRunError(f"interrupted; what is committed stays. To resume: {command}") from None
+        raise InterruptedRunError("interrupted; what is committed stays, and the same call resumes.") from None

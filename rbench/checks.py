@@ -68,8 +68,7 @@ def observe(model: nn.Module, dataset: Dataset, suite: Suite) -> Iterator[str]:
     witness = Witness(model)
     logits = logits_of(model, x, dataset.classes)
     yield f"logits: finite, [{n}, {dataset.classes}], from {float(logits.min()):.2f} to {float(logits.max()):.2f}"
-    again = logits_of(model, x, dataset.classes)
-    if not torch.equal(logits, again):
+    if not torch.equal(logits, logits_of(model, x, dataset.classes)):
         raise ModelError("the model gives the same images different logits each time; its randomness must be fixed.")
     yield "deterministic: two forward passes agree to the bit"
     yield _company(model, x, logits, dataset.classes)

@@ -1,6 +1,7 @@
 """Words to one api call to an exit code; progress on stderr, results on stdout."""
 
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rbench import __version__
-from rbench.errors import RbenchError
+from rbench.errors import InterruptedRunError, RbenchError
 
 UNDECIDED, USAGE, INTERRUPTED = 2, 3, 5
 BadCommand: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, wherever this typer keeps its click
@@ -248,6 +249,8 @@ def run(arguments: list[str]) -> int:
         return USAGE
     except RbenchError as error:
         typer.echo(f"rbench: {error}", err=True)
+        if isinstance(error, InterruptedRunError):
+            typer.echo(f"To resume: rbench {shlex.join(arguments)}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("rbench: interrupted.", err=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rbench.catalog import bind
-from rbench.errors import AttackError, MissingError, RbenchError
+from rbench.errors import AttackError, MissingError, ModelError, RbenchError
 from rbench.models.twin import Counted, accelerate
 from rbench.planner import blocks, left
 from rbench.progress import Progress
@@ -27,10 +28,11 @@ GIVEN = ("model", "x", "y", "threat", "rng")  # what the engine hands to every a
 
 @dataclass(frozen=True)
 class Source:
-    """Where model and data come from; both are called once in every process that works."""
+    """Where model and data come from; both are called once in every process that works. `digest` is the data's."""
 
     model: Callable[[], nn.Module]
     data: Callable[[], Dataset]
+    digest: str
     device: str
 
 
@@ -60,7 +62,14 @@ def run(
     if not jobs:
         return
     bench = set_up(source, n, batch or store.settings().get("batch"), progress.tick)
-    store.remember({"batch": bench.batch, "device": bench.device.type, "torch": torch.__version__})
+    store.remember(
+        {
+            "batch": bench.batch,
+            "device": bench.device.type,
+            "torch": torch.__version__,
+            **{package: version(package) for package in sorted({name for name in foreign.values() if name})},
+        }
+    )
     prepare = partial(set_up, source, n, bench.batch)
     with Workers(workers, prepare, bench, progress.tick) as pool:
         for job in jobs:
@@ -89,10 +98,19 @@ def _groups(every: list[range], together: int, todo: list[range]) -> list[tuple[
 def set_up(source: Source, n: int, batch: int | None, tick: Callable[[int], None]) -> Bench:
     """Load model and data in this process, make the twin, and measure the best batch size unless one is given."""
     device = torch.device(source.device)
+    if device.type == "cuda":  # float32 means float32, for the attack as for the referee
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     model, dataset = source.model().to(device), source.data()
+    if dataset.digest != source.digest:
+        raise MissingError(
+            f"dataset {dataset.name!r} changed while it was used: {dataset.digest}, not {source.digest}."
+        )
     witness = Witness(model)
     x, _ = load_images(dataset, np.arange(min(n, DEFAULT_BATCH)), device)
-    logits_of(model, x, dataset.classes)
+    logits = logits_of(model, x, dataset.classes)
+    witness.check("it was asked for logits")
+    if not torch.equal(logits, logits_of(model, x, dataset.classes)):
+        raise ModelError("the model gives the same images different logits each time; its randomness must be fixed.")
     twin = accelerate(model, x)
     witness.check("being copied")
     # The batch size moves the last bits of float32 results, so a run keeps the one that it began with.
@@ -107,6 +125,7 @@ def run_blocks(bench: Bench, job: Job, group: Sequence[range]) -> list[Outcomes]
     samples = np.concatenate([np.arange(block.start, block.stop) for block in group])
     x, y = load_images(bench.dataset, samples, bench.device)
     spans = [slice(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *map(len, group)]))]
+    bench.twin.take()  # an attack that failed before may have left counts behind
     correct = torch.cat([logits_of(bench.model, x[span], bench.dataset.classes).argmax(1) for span in spans]) == y
     x_adv = x.clone()
     passes = np.zeros((len(samples), 2), dtype=np.int64)

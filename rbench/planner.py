@@ -17,6 +17,7 @@ class Variant:
     limit: int | None = None
     eps: str | None = None
     weights_file: str | None = None
+    options: tuple[str, ...] = ()  # further words of the command line, which decide nothing about the evaluation
 
     @property
     def folder(self) -> str:
@@ -34,10 +35,10 @@ class Variant:
         return suite if self.eps is None else replace(suite, threat=Threat(suite.threat.norm, self.eps))
 
 
-def jobs(suite: Suite, *, model: str, weights: str, data: str, seed: int) -> tuple[Job, ...]:
-    """One job a probe of the suite; `weights` and `data` are sha256 digests."""
+def jobs(suite: Suite, *, model: str, weights: str, data: str, code: str, seed: int) -> tuple[Job, ...]:
+    """One job a probe of the suite; `weights`, `data` and `code` are sha256 digests."""
     name = f"{suite.name}@{suite.version}"
-    return tuple(Job(model, weights, name, probe, suite.threat, data, seed) for probe in suite.probes)
+    return tuple(Job(model, weights, name, probe, suite.threat, data, code, seed) for probe in suite.probes)
 
 
 def blocks(n: int, size: int) -> list[range]:
@@ -63,4 +64,4 @@ def command(suite: str, model: str, variant: Variant) -> str:
     words += ["--limit", str(variant.limit)] if variant.limit is not None else []
     words += ["--eps", variant.eps] if variant.eps is not None else []
     words += ["--weights", variant.weights_file] if variant.weights_file is not None else []
-    return shlex.join(words)
+    return shlex.join([*words, *variant.options])

@@ -42,8 +42,13 @@ def logits_of(model: nn.Module, x: Tensor, classes: int) -> Tensor:
 
     Raises `ModelError` with the remedy.
     """
-    with torch.autocast(x.device.type, enabled=False), torch.backends.cudnn.flags(allow_tf32=False):
-        logits = model(x)
+    try:
+        with torch.autocast(x.device.type, enabled=False):
+            logits = model(x)
+    except Exception as error:
+        raise ModelError(
+            f"the model fails on images {list(x.shape)} of {x.dtype}: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(logits, Tensor):
         raise ModelError(f"the model returned {type(logits).__name__}, not a tensor of logits [B, {classes}].")
     if logits.shape != (len(x), classes):

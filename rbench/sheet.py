@@ -1,15 +1,16 @@
 """Store and specs to scores of models by columns, and what is missing; pure but for reading the store."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rbench import flags
-from rbench.catalog import Catalog, resolve
-from rbench.errors import unknown
+from rbench.catalog import Catalog, resolve, source_digest
+from rbench.errors import UsageError, unknown
 from rbench.planner import Variant, command, run_folder
 from rbench.store import Run
-from rbench.types import Cell, Column, Finding, Outcomes, Score, Sheet, Suite, TableSpec
+from rbench.types import Call, Cell, Column, Finding, Outcomes, Score, Sheet, Suite, TableSpec
 
 
 def scores_of(suite: Suite, run: Run) -> dict[str, Score | None]:
@@ -25,7 +26,10 @@ def _score(
 ) -> Score | None:
     if any(name not in evidence for name in probes):
         return None
-    score: Score = resolve(use)([evidence[name] for name in probes])
+    try:
+        score: Score = resolve(use)([evidence[name] for name in probes])
+    except ValueError as error:
+        raise UsageError(f"{use} cannot score the probes {', '.join(probes)}: {error}.") from error
     own = tuple(dict.fromkeys(finding for name in probes for finding in findings[name]))
     return Score(score.value, score.interval, score.n, own)
 
@@ -80,13 +84,22 @@ def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Varian
 
 
 def is_current(catalog: Catalog, suite: Suite, model: str, manifest: Mapping[str, Any], variant: Variant) -> bool:
-    """Whether a run was made with this suite and, unless the user names a file, with the weights in the lock."""
-    if manifest["suite"] != identity(suite):
+    """Whether a run was made with this suite, this code and, unless the user names a file, the weights in the lock."""
+    card = catalog.model(model)
+    if manifest["suite"] != identity(suite) or manifest["arch"] != asdict(card.arch):
         return False
-    if variant.weights_file is not None:
-        return True
-    _, digest = catalog.weights(catalog.model(model))
-    return bool(manifest["weights"] == digest)
+    if manifest["code"] != code_of(suite, card.arch):
+        return False
+    return variant.weights_file is not None or bool(manifest["weights"] == catalog.weights(card)[1])
+
+
+def code_of(suite: Suite, arch: Call | None) -> dict[str, str]:
+    """Digests of all code that the outcomes of a suite on a model depend on."""
+    pointers = {suite.data.use, *(probe.attack.use for probe in suite.probes if probe.attack is not None)}
+    pointers |= {arch.use} if arch is not None else set()
+    own = "rbench.engine:run"
+    foreign = sorted(use for use in pointers if use.split(".")[0] != "rbench")
+    return {("rbench" if use == own else use): source_digest(use)[:16] for use in (own, *foreign)}
 
 
 def identity(suite: Suite) -> str:

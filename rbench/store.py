@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -49,22 +49,12 @@ class Run:
     @contextmanager
     def writing(self, manifest: Mapping[str, Any]) -> Iterator[None]:
         """Hold the folder for writing, pinned to a manifest; raises `StoreError` if it is pinned to another one."""
-        from filelock import FileLock, Timeout
-
-        with _explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / LOCK, timeout=0)
-            try:
-                lock.acquire()
-            except Timeout:
-                raise InterruptedRunError(
-                    f"another process is writing {self.folder}; let it finish, then run the same command."
-                ) from None
-        try:
+        with ExitStack() as stack:
+            with _explained(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(_locked(self.folder))
             self._pin(json.loads(canonical_json({"format": FORMAT, **manifest})))
             yield
-        finally:
-            lock.release()
 
     def _pin(self, manifest: dict[str, Any]) -> None:
         for stale in self.folder.rglob(TEMPORARY):
@@ -86,8 +76,15 @@ class Run:
         return dict(json.loads(path.read_text())) if path.is_file() else {}
 
     def remember(self, settings: Mapping[str, Any]) -> None:
-        """Keep the settings of a run that has none yet."""
-        if not self.settings():
+        """Keep the settings of a run that has none yet; raises `StoreError` if they differ from those that it has."""
+        held = self.settings()
+        for key in sorted(held.keys() & settings.keys()):
+            if held[key] != settings[key]:
+                raise StoreError(
+                    f"{self.folder} was begun with {key} {held[key]!r}, not {settings[key]!r}, which moves results. "
+                    "Go on as it was begun, or add --fresh to move it aside and start anew."
+                )
+        if not held:
             _write(self.folder / SETTINGS, (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode())
 
     def done(self, job: Job) -> dict[int, str]:
@@ -164,9 +161,27 @@ def set_aside(folder: Path) -> Path | None:
     number = 1
     while (target := folder.with_name(f"{folder.name}.old-{number}")).exists():
         number += 1
-    with _explained(folder):
+    with _explained(folder), _locked(folder):
         folder.rename(target)
     return target
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder against every other process; raises `InterruptedRunError` if one holds it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InterruptedRunError(
+            f"another process is writing {folder}; let it finish, then run the same command."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

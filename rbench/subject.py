@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rbench.catalog import Catalog
-from rbench.errors import MissingError, UsageError
+from rbench.errors import MissingError, ModelError, UsageError
 from rbench.files import sha256
 from rbench.planner import Variant
 from rbench.types import Call, ModelCard, Suite
@@ -23,7 +23,7 @@ class Subject:
 
     name: str
     digest: str
-    arch: str | None
+    arch: Call | None
     weights: Path | None = None
     expected: str | None = None
     card: ModelCard | None = None
@@ -36,7 +36,13 @@ class Subject:
         from rbench.models.load import load_model as load
 
         assert self.card is not None  # noqa: S101 - a subject is a module or has a card
-        return load(self.card, self.weights, self.expected)
+        module = load(self.card, self.weights, self.expected)
+        if self.weights is None:
+            from rbench.models.load import state_digest
+
+            if state_digest(module) != self.digest:
+                raise ModelError(f"{self.card.arch.use} builds another model each time; seed it, or load its weights.")
+        return module
 
 
 def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, suite: Suite | None) -> Subject:
@@ -50,6 +56,8 @@ def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, sui
         digest = state_digest(model)
         return Subject(f"{type(model).__name__}-{digest[:8]}", digest, None, module=model)
     if ":" in model:
+        if variant.weights_file is not None:
+            raise UsageError(f"--weights goes with a model of the catalog; {model!r} has to load its own.")
         return _built(model, suite)
     card = catalog.model(model)
     if suite is not None and card.dataset != suite.dataset:
@@ -59,10 +67,11 @@ def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, sui
         path = Path(variant.weights_file)
         if not path.is_file():
             raise MissingError(f"no checkpoint {path}.")
-        return Subject(model, sha256(path), card.arch.use, path, None, card)
+        digest = sha256(path)
+        return Subject(model, digest, card.arch, path, digest, card)
     if expected is None or not path.is_file():
         raise MissingError(f"the weights of {model!r} do not exist yet ({path}); train them: rbench train {model}")
-    return Subject(model, expected, card.arch.use, path, expected, card)
+    return Subject(model, expected, card.arch, path, expected, card)
 
 
 def _built(pointer: str, suite: Suite | None) -> Subject:
@@ -73,15 +82,15 @@ def _built(pointer: str, suite: Suite | None) -> Subject:
     where, _, function = pointer.rpartition(":")
     name = f"{Path(where).stem}-{function}"
     card = ModelCard(name, pointer, Call(pointer), suite.dataset if suite is not None else "")
-    module = load(card, None)
-    digest = state_digest(module)
-    return Subject(name, digest, pointer, card=card, module=module)
+    return Subject(name, state_digest(load(card, None)), card.arch, card=card)
 
 
 def device_of(name: str | None, module: "nn.Module | None") -> str:
     """The device to use: the one named, that of a module, or a GPU where there is one."""
     import torch
 
+    if name is not None and name.split(":")[0] not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} cannot be used; name cpu or cuda.")
     if name is not None:
         try:
             return str(torch.empty(0, device=name).device)

@@ -144,12 +144,8 @@ class Suite:
 
     @property
     def digest(self) -> str:
-        """The sha256 of everything in the suite that may move a number: all but the titles."""
-        value = asdict(self)
-        value.pop("title")
-        for score in value["scores"]:
-            score.pop("title")
-        return digest_of(value)
+        """The sha256 of everything in the suite that moves the evidence; scores are derived from it afterwards."""
+        return digest_of({key: value for key, value in asdict(self).items() if key not in ("title", "scores")})
 
 
 @dataclass(frozen=True)
@@ -173,6 +169,7 @@ class Job:
     probe: Probe
     threat: Threat
     data: str
+    code: str
     seed: int
 
     @property

@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.sharedctypes import Synchronized
 from types import TracebackType
 from typing import Any, Self
+
+from rbench.errors import InterruptedRunError
 
 POLL = 0.2  # seconds between two looks at the counter of passes
 _state: dict[str, Any] = {}
@@ -54,7 +57,13 @@ class Workers:
                 count, passes.value = passes.value, 0
             self._tick(count)
             for future in sorted(done, key=lambda ended: ended.exception() is not None):  # what is good is kept first
-                yield future.result()
+                try:
+                    yield future.result()
+                except BrokenProcessPool as error:
+                    raise InterruptedRunError(
+                        "a worker process was killed, perhaps for want of memory; what is committed stays. "
+                        "Run the same command again, with fewer --workers."
+                    ) from error
 
     def _started(self) -> tuple[ProcessPoolExecutor, "Synchronized[int]"]:
         if self._pool is None or self._passes is None:

@@ -124,7 +124,7 @@ def test_a_polite_kill_prints_the_command_that_resumes(shelf, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 5
-    assert "To resume: rbench eval --suite kill --model standard-digits --limit 40" in stderr
+    assert "To resume: rbench eval --suite kill --model standard-digits --limit 40 --catalog" in stderr
     assert "Traceback" not in stderr
 
 

@@ -252,6 +252,12 @@ class Odd(nn.Module):
             logits = logits / torch.zeros_like(logits)
         if self.flaw == "softmax":
             logits = logits.softmax(1)
+        if self.flaw == "raises":
+            raise RuntimeError("half a model")
+        if self.flaw == "random":
+            logits = logits + torch.randn_like(logits)
+        if self.flaw == "off the grid" and ((x * 255 - (x * 255).round()).abs() > 1e-3).any():
+            logits = logits * float("nan")
         if self.flaw == "learns":
             self.seen += 1
         if self.flaw == "weights":
@@ -266,6 +272,9 @@ class Odd(nn.Module):
         ("classes", r"returned shape \[\d+, 11\]; this dataset needs"),
         ("softmax", "returned probabilities"),
         ("learns", "'seen' changed"),
+        ("raises", "the model fails on images .*RuntimeError: half a model"),
+        ("random", "different logits each time"),
+        ("off the grid", "NaN or infinite logits for images in .* that an attack tried"),
         ("weights", r"'fc\.weight' changed"),
     ],
 )
@@ -363,6 +372,8 @@ def test_a_change_of_code_is_refused_by_name(suite, tmp_path):
         ({"model": "ews-wrn34", "suite": "cifar10-linf"}, "do not exist yet.*rbench train ews-wrn34", MissingError),
         ({"model": "nowhere.py:net"}, "no file", MissingError),
         ({"model": "at-digits", "weights": "nowhere.safetensors"}, "no checkpoint", MissingError),
+        ({"model": "m.py:net", "weights": "nowhere.safetensors"}, "--weights goes with a model", UsageError),
+        ({"workers": 0}, "workers = 0", UsageError),
     ],
 )
 def test_bad_input_is_one_clear_sentence(suite, options, sentence, error):
@@ -410,3 +421,75 @@ def test_other_weights_of_a_card_have_a_run_of_their_own(suite, tmp_path):
     assert a.folder != b.folder
     assert a.samples.equals(b.samples)
     assert np.isfinite(a.samples.margin).all()
+
+
+def test_a_misspelt_metric_does_not_wait_for_the_attacks(suite, tmp_path):
+    suite()
+    path = tmp_path / "shelf" / "suites" / "quick.toml"
+    path.write_text(path.read_text().replace("rbench.metrics:worst_case", "rbench.metrics:worst_cse"))
+    with pytest.raises(UsageError, match="Did you mean 'worst_case'"):
+        rbench.evaluate("at-digits", "quick", limit=10, catalog=Catalog.find([tmp_path / "shelf"]))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_another_score_needs_no_new_evidence(suite, tmp_path):
+    rbench.evaluate("at-digits", "quick", limit=10, catalog=suite())
+    path = tmp_path / "shelf" / "suites" / "quick.toml"
+    path.write_text(path.read_text() + '[scores.both]\nuse = "rbench.metrics:worst_case"\nof = ["clean", "first"]\n')
+    run = rbench.evaluate("at-digits", "quick", limit=10, catalog=Catalog.find([tmp_path / "shelf"]))
+    assert run.fresh_blocks == 0
+    assert run.scores["both"].n == 10
+
+
+def test_a_metric_that_does_not_fit_its_probes_is_one_sentence(suite, tmp_path):
+    suite()
+    path = tmp_path / "shelf" / "suites" / "quick.toml"
+    path.write_text(path.read_text().replace("rbench.metrics:worst_case", "rbench.metrics:accuracy"))
+    with pytest.raises(UsageError, match=r"rbench\.metrics:accuracy cannot score the probes clean, first, second"):
+        rbench.evaluate("at-digits", "quick", limit=10, catalog=Catalog.find([tmp_path / "shelf"]))
+
+
+DATA_FROM_FOLDER = """
+import os
+from pathlib import Path
+import numpy as np
+from rbench.data.arrays import ArrayDataset
+
+def load(split):
+    value = int(Path(os.environ["RBENCH_DATA"], "value").read_text())
+    return ArrayDataset("digits", 10, np.full((20, 3, 32, 32), value, dtype=np.uint8), np.arange(20) % 10)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_data_folder_holds_for_the_whole_evaluation(suite, tmp_path, workers):
+    (tmp_path / "data.py").write_text(DATA_FROM_FOLDER)
+    (tmp_path / "value").write_text("100")
+    suite()
+    path = tmp_path / "shelf" / "suites" / "quick.toml"
+    path.write_text(path.read_text().replace("rbench.data.digits:digits", f"{tmp_path / 'data.py'}:load"))
+    catalog = Catalog.find([tmp_path / "shelf"])
+    run = rbench.evaluate("at-digits", "quick", data_dir=tmp_path, catalog=catalog, workers=workers)
+    assert run.scores["clean"].n == 20
+
+
+def test_a_builder_without_a_seed_is_refused(suite, tmp_path):
+    (tmp_path / "m.py").write_text("from rbench.models.linear import linear\ndef net():\n    return linear(3072, 10)\n")
+    with pytest.raises(ModelError, match="builds another model each time"):
+        rbench.evaluate(f"{tmp_path / 'm.py'}:net", "quick", limit=10, catalog=suite())
+
+
+def test_a_table_does_not_show_what_another_code_made(suite, monkeypatch):
+    catalog = suite()
+    rbench.evaluate("at-digits", "quick", catalog=catalog)
+    assert rbench.table("quick", catalog=catalog).count("--fresh") == 0
+    monkeypatch.setattr("rbench.sheet.source_digest", lambda use: "0" * 64)
+    assert "rbench eval --suite quick --model at-digits --fresh" in rbench.table("quick", catalog=catalog)
+
+
+def test_the_public_names_stay_functions():
+    import rbench.training.run
+
+    assert all(
+        callable(getattr(rbench, name)) for name in ("evaluate", "train", "table", "plan", "check", "load_model")
+    )

@@ -11,7 +11,7 @@ from rbench.errors import InterruptedRunError, StoreError
 from rbench.store import Run, set_aside
 from rbench.types import Finding, Job, Outcomes, Probe, Threat
 
-JOB = Job("m", "w", "s@1", Probe("fgsm", block=3), Threat("linf", "8/255"), "d", 0)
+JOB = Job("m", "w", "s@1", Probe("fgsm", block=3), Threat("linf", "8/255"), "d", "c", 0)
 MANIFEST = {"suite": "s@1 abc", "model": "m", "seed": 0}
 BLOCKS = [outcomes([True, False, True]), outcomes([False, False, True], start=3), outcomes([True], start=6)]
 
@@ -142,5 +142,13 @@ def test_setting_aside_never_deletes(run):
 def test_settings_are_those_of_the_first_day(run):
     with run.writing(MANIFEST):
         run.remember({"batch": 100})
-        run.remember({"batch": 7})
+        run.remember({"batch": 100, "new": 1})
+        with pytest.raises(StoreError, match=r"was begun with batch 100, not 7.*--fresh"):
+            run.remember({"batch": 7})
     assert run.settings() == {"batch": 100}
+
+
+def test_a_folder_that_is_being_written_is_not_set_aside(run):
+    with run.writing(MANIFEST), pytest.raises(InterruptedRunError, match="another process"):
+        set_aside(run.folder)
+    assert set_aside(run.folder).name == "run.old-1"

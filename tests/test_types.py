@@ -44,7 +44,7 @@ def test_a_pointer_needs_a_module_and_a_name(use):
 
 
 def test_the_key_of_a_job_changes_with_every_field():
-    job = Job("m", "w", "s@1", Probe("clean"), Threat("linf", "8/255"), "d", 0)
+    job = Job("m", "w", "s@1", Probe("clean"), Threat("linf", "8/255"), "d", "c", 0)
     others = [
         replace(job, model="n"),
         replace(job, weights="x"),
@@ -54,6 +54,7 @@ def test_the_key_of_a_job_changes_with_every_field():
         replace(job, threat=Threat("l2", "8/255")),
         replace(job, threat=Threat("linf", "4/255")),
         replace(job, data="e"),
+        replace(job, code="e"),
         replace(job, seed=1),
     ]
     assert len({job.key, *(other.key for other in others)}) == len(others) + 1

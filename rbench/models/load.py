@@ -1,7 +1,9 @@
 """Cards to models: builds the architecture and fills it with weights that were checked before they were read."""
 
 import hashlib
+import inspect
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,9 +100,25 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
 
 
 def state_digest(model: nn.Module) -> str:
-    """The sha256 of a model's class, parameters and buffers: the identity of a model that has no file."""
-    word = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}".encode())
+    """The sha256 of a model's structure, code, plain attributes, parameters and buffers: what it is without a file."""
+    word = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", repr(model)).encode())
+    for kind in dict.fromkeys(type(part) for part in model.modules()):
+        word.update(f"{kind.__module__}.{kind.__qualname__}{_source(kind)}".encode())
+    for part in model.modules():
+        for name, value in sorted(vars(part).items()):
+            if isinstance(value, Tensor):
+                word.update(f"{name}={value.tolist()}".encode())
+            elif isinstance(value, (int, float, str)) and name != "training":
+                word.update(f"{name}={value!r}".encode())
     for name, value in sorted(model.state_dict().items()):
         word.update(f"{name}{list(value.shape)}{value.dtype}".encode())
         word.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return word.hexdigest()
+
+
+def _source(kind: type[nn.Module]) -> str:
+    """The source of a class, or nothing if it was made on the fly."""
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return ""

@@ -8,23 +8,28 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-AGREEMENT = 1e-4  # largest difference of logits, relative to their scale, that counts as rounding
+from rbench.errors import ModelError
+
+AGREEMENT = 1e-4  # largest difference of logits or gradients, relative to their scale, that counts as rounding
 
 
 class Counted(nn.Module):
-    """Counts the samples that pass forwards and backwards through a model."""
+    """Counts the samples that pass forwards and backwards through a model, and notices logits that are not finite."""
 
     def __init__(self, inner: nn.Module, tick: Callable[[int], None]) -> None:
         super().__init__()
         self.inner = inner
         self.forwards = self.backwards = 0
         self._tick = tick
+        self._finite = torch.ones((), dtype=torch.bool)
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits of the model inside."""
         self.forwards += len(x)
         self._tick(len(x))
         logits: Tensor = self.inner(x)
+        # Kept on the device and asked for at the end: a question to the device here would stall every step.
+        self._finite = self._finite.to(logits.device) & torch.isfinite(logits.detach()).all()
         if logits.requires_grad:
             logits.register_hook(self._count)
         return logits
@@ -33,9 +38,15 @@ class Counted(nn.Module):
         self.backwards += len(grad)
 
     def take(self) -> tuple[int, int]:
-        """The counts since the last call."""
+        """The counts since the last call; raises `ModelError` if any logits were NaN or infinite.
+
+        An attack that compares with NaN finds nothing, which must not pass for robustness.
+        """
         counts = self.forwards, self.backwards
+        finite, self._finite = bool(self._finite), torch.ones((), dtype=torch.bool)
         self.forwards = self.backwards = 0
+        if not finite:
+            raise ModelError("the model returned NaN or infinite logits for images in [0, 1] that an attack tried.")
         return counts
 
 
@@ -60,8 +71,8 @@ class Affine(nn.Module):
 def accelerate(model: nn.Module, x: Tensor) -> nn.Module:
     """A copy of `model` in eval mode, frozen, with batch norm folded into convolutions and weights in channels_last.
 
-    The copy's logits are compared on images x [B, C, H, W]; wherever the model cannot be copied or traced, or the fast
-    copy differs by more than rounding, a plainer one is returned.
+    The copy's logits and input gradients are compared on images x [B, C, H, W]; wherever the model cannot be copied or
+    traced, or the fast copy differs by more than rounding, a plainer one is returned.
     """
     try:
         twin = copy.deepcopy(model)
@@ -70,13 +81,24 @@ def accelerate(model: nn.Module, x: Tensor) -> nn.Module:
     twin = twin.eval().requires_grad_(False)
     try:
         fast = _fold(twin).to(memory_format=torch.channels_last)
-        with torch.no_grad():
-            given, got = twin(x), fast(x)
-        if (given - got).abs().max() <= AGREEMENT * given.abs().max().clamp_min(1):
+        if all(_agree(*pair) for pair in zip(_probe(twin, x), _probe(fast, x), strict=True)):
             return fast
     except Exception:  # noqa: BLE001, S110 - tracing is best effort: dynamic models stay as they are
         pass
     return twin
+
+
+def _probe(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits, and the gradient of their sum by unequal weights: tracing loses gradients that a model defines itself."""
+    point = x.detach().requires_grad_()
+    logits = model(point)
+    weights = torch.linspace(-1, 1, logits.shape[1], dtype=logits.dtype, device=logits.device)
+    (grad,) = torch.autograd.grad((logits * weights).sum(), point)
+    return logits.detach(), grad
+
+
+def _agree(given: Tensor, got: Tensor) -> bool:
+    return bool((given - got).abs().max() <= AGREEMENT * given.abs().max())
 
 
 def _fold(model: nn.Module) -> nn.Module:

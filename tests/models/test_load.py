@@ -107,3 +107,28 @@ def test_the_digest_of_a_model_without_a_file_sees_every_bit():
     assert state_digest(model) == first
     model.classifier.bias.data[0] = torch.nextafter(model.classifier.bias.data[0], torch.tensor(10.0))
     assert state_digest(model) != first
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale, self.shift, self.fc = scale, torch.tensor([scale]), torch.nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.fc(x) * self.scale + self.shift
+
+
+def test_models_with_equal_weights_but_other_structure_or_attributes_differ():
+    def digest(build):
+        torch.manual_seed(0)
+        return state_digest(build())
+
+    kinds = [
+        lambda: torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()),
+        lambda: torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh()),
+        lambda: Scaled(1.0),
+        lambda: Scaled(2.0),
+    ]
+    assert len({digest(kind) for kind in kinds}) == 4
+    assert [digest(kind) for kind in kinds] == [digest(kind) for kind in kinds]
+    assert digest(lambda: Scaled(1.0).train()) == digest(lambda: Scaled(1.0).eval())

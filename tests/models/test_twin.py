@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import fx, nn
 
+from rbench.errors import ModelError
 from rbench.models.twin import Affine, Counted, accelerate
 from rbench.models.wide_resnet import wide_resnet
 
@@ -98,6 +99,53 @@ class Deceptive(nn.Module):
 
 def test_a_twin_that_would_differ_is_not_used():
     assert isinstance(accelerate(Deceptive().eval(), X), Deceptive)
+
+
+class StraightThrough(torch.autograd.Function):
+    """Rounds, with the gradient of the identity: what a defence needs to be attacked at all."""
+
+    @staticmethod
+    def forward(_ctx, x):
+        return (x * 8).round() / 8
+
+    @staticmethod
+    def backward(_ctx, grad):
+        return grad
+
+
+class Quantised(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.fc(StraightThrough.apply(x).mean((2, 3)))
+
+
+def test_a_gradient_of_the_models_own_survives():
+    model = Quantised().eval()
+    grads = []
+    for net in (model, accelerate(model, X)):
+        x = X.clone().requires_grad_()
+        grads.append(torch.autograd.grad(net(x)[:, 0].sum(), x)[0])
+    assert grads[0].abs().max() > 0
+    assert torch.allclose(*grads)
+
+
+class Brittle(nn.Module):
+    def forward(self, x):
+        return x.flatten(1) / (x.flatten(1) != 0.25)
+
+
+def test_logits_that_are_not_finite_are_noticed_even_if_nobody_looks():
+    counted = Counted(Brittle(), lambda _: None)
+    counted(torch.full((2, 3, 1, 1), 0.5))
+    counted.take()
+    counted(torch.full((2, 3, 1, 1), 0.25))
+    counted(torch.full((2, 3, 1, 1), 0.5))
+    with pytest.raises(ModelError, match="NaN or infinite logits"):
+        counted.take()
+    assert counted.take() == (0, 0)
 
 
 def test_passes_are_counted_exactly(small_net):

@@ -6,8 +6,8 @@ import pytest
 
 from rbench.catalog import Catalog
 from rbench.errors import StoreError, UsageError
-from rbench.train.publish import lock_text
-from rbench.train.run import run
+from rbench.training.publish import lock_text
+from rbench.training.run import run
 
 CARD = """
 title = "Tiny"
@@ -23,7 +23,7 @@ epochs = 1
 batch = 400
 holdout = 97
 data = { use = "rbench.data.digits:digits" }
-objective = { use = "rbench.train.objectives:standard" }
+objective = { use = "rbench.training.objectives:standard" }
 optimiser = { lr = 0.1 }
 """
 

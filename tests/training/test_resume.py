@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from rbench.errors import StoreError
-from rbench.train import loop
+from rbench.training import loop
 
 CHILD = """
 import json, sys
 import torch
 from pathlib import Path
 from pydantic import TypeAdapter
-from rbench.train.loop import train
+from rbench.training.loop import train
 from rbench.recipe import Recipe
 from rbench.types import ModelCard
 torch.set_num_threads(1)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rbench.catalog import Catalog
 from rbench.errors import UsageError
-from rbench.train.history import TrainResult
-from rbench.train.loop import train
-from rbench.train.publish import publish
+from rbench.training.history import TrainResult
+from rbench.training.loop import train
+from rbench.training.publish import publish
 
 __all__ = ["TrainResult", "run"]
 

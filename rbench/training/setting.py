@@ -8,9 +8,9 @@ from torch import nn
 
 from rbench.catalog import bind
 from rbench.recipe import Recipe
-from rbench.train.batches import stratified
-from rbench.train.ews.search import Enhancer
-from rbench.train.objectives import Objective
+from rbench.training.batches import stratified
+from rbench.training.ews.search import Enhancer
+from rbench.training.objectives import Objective
 from rbench.types import Dataset, IntArray, ModelCard
 
 

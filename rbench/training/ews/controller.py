@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rbench.rng import Draws
-from rbench.train.ews.subnets import PATHS, Choice, kept
+from rbench.training.ews.subnets import PATHS, Choice, kept
 
 
 class Sampled(NamedTuple):

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rbench.train.history import Row
+from rbench.training.history import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

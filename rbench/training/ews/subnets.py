@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rbench.errors import UsageError
 from rbench.models.preact_resnet import BlockMask, Subnet
-from rbench.train.modes import untracked
+from rbench.training.modes import untracked
 
 PATHS = 2  # a residual branch and a shortcut
 Choice = tuple[Sequence[int], Sequence[int]]

@@ -8,10 +8,10 @@ import torch
 from rbench.catalog import bind
 from rbench.errors import ModelError
 from rbench.recipe import Ews, Sgd
-from rbench.train import loop
-from rbench.train.history import Row, as_csv, best_of
-from rbench.train.selection import measure
-from rbench.train.setting import prepare
+from rbench.training import loop
+from rbench.training.history import Row, as_csv, best_of
+from rbench.training.selection import measure
+from rbench.training.setting import prepare
 
 
 def row(epoch, clean, robust):

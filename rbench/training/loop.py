@@ -12,14 +12,14 @@ from rbench.errors import ModelError, StoreError
 from rbench.files import write_atomically
 from rbench.recipe import Recipe
 from rbench.rng import Draws
-from rbench.train import state as states
-from rbench.train.batches import augmented, epoch_order, fetch, split
-from rbench.train.curve import draw
-from rbench.train.ews.search import Enhancer
-from rbench.train.history import Row, TrainResult, as_csv, best_of
-from rbench.train.progress import Report, bar
-from rbench.train.selection import measure
-from rbench.train.setting import Setting, prepare
+from rbench.training import state as states
+from rbench.training.batches import augmented, epoch_order, fetch, split
+from rbench.training.curve import draw
+from rbench.training.ews.search import Enhancer
+from rbench.training.history import Row, TrainResult, as_csv, best_of
+from rbench.training.progress import Report, bar
+from rbench.training.selection import measure
+from rbench.training.setting import Setting, prepare
 from rbench.types import IntArray, ModelCard
 
 

@@ -11,8 +11,8 @@ from rbench.data.digits import digits
 from rbench.errors import UsageError
 from rbench.recipe import Augment
 from rbench.rng import Draws
-from rbench.train.batches import augmented, epoch_order, fetch, split, stratified
-from rbench.train.setting import prepare
+from rbench.training.batches import augmented, epoch_order, fetch, split, stratified
+from rbench.training.setting import prepare
 
 
 @settings(deadline=None)
@@ -55,7 +55,7 @@ def test_held_out_images_are_never_trained_or_searched_on_and_do_not_depend_on_t
 
 
 def test_every_epoch_sees_every_fitted_image_once(card, plain, monkeypatch, tmp_path):
-    from rbench.train import loop
+    from rbench.training import loop
 
     seen = []
     monkeypatch.setattr(

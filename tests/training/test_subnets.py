@@ -10,8 +10,8 @@ from rbench.models.linear import linear
 from rbench.models.preact_resnet import BlockMask, preact_resnet_small
 from rbench.models.wide_resnet import wide_resnet
 from rbench.recipe import Ews
-from rbench.train.ews.search import Enhancer
-from rbench.train.ews.subnets import block_widths, distillation, kept, subnet_logits, subnet_of
+from rbench.training.ews.search import Enhancer
+from rbench.training.ews.subnets import block_widths, distillation, kept, subnet_logits, subnet_of
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rbench.errors import UsageError
 from rbench.recipe import Recipe
 from rbench.rng import Draws
-from rbench.train.inner import perturb
+from rbench.training.inner import perturb
 
 
 class Objective(NamedTuple):

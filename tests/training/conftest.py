@@ -33,7 +33,7 @@ def recipe():
     return Recipe(
         name="tiny",
         data=Call(f"{Path(__file__).with_name('small.py')}:small"),
-        objective=Call("rbench.train.objectives:adversarial"),
+        objective=Call("rbench.training.objectives:adversarial"),
         epochs=4,
         batch=40,
         holdout=40,
@@ -48,5 +48,5 @@ def recipe():
 @pytest.fixture
 def plain(recipe):
     """The same without attack and subnets."""
-    objective = Call("rbench.train.objectives:standard")
+    objective = Call("rbench.training.objectives:standard")
     return replace(recipe, objective=objective, attack=None, ews=None, selection=Selection())

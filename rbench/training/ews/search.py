@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from rbench.models.preact_resnet import Subnet
 from rbench.recipe import Ews
 from rbench.rng import Draws
-from rbench.train.ews.controller import Controller, Sampled
-from rbench.train.ews.subnets import block_widths, distillation, subnet_logits, subnet_of
+from rbench.training.ews.controller import Controller, Sampled
+from rbench.training.ews.subnets import block_widths, distillation, subnet_logits, subnet_of
 
 State = dict[str, Any]
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from rbench.models.preact_resnet import preact_resnet_small
 from rbench.recipe import Ews
 from rbench.rng import Draws
-from rbench.train.ews import search as searching
-from rbench.train.ews.controller import Controller, Sampled, choose
-from rbench.train.ews.search import Enhancer
-from rbench.train.ews.subnets import kept
+from rbench.training.ews import search as searching
+from rbench.training.ews.controller import Controller, Sampled, choose
+from rbench.training.ews.search import Enhancer
+from rbench.training.ews.subnets import kept
 
 
 def stream(index, name="test"):

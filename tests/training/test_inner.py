@@ -9,9 +9,9 @@ from rbench.models.linear import linear
 from rbench.models.preact_resnet import preact_resnet_small
 from rbench.recipe import InnerAttack
 from rbench.rng import Draws
-from rbench.train.inner import perturb
-from rbench.train.modes import untracked
-from rbench.train.objectives import adversarial, standard
+from rbench.training.inner import perturb
+from rbench.training.modes import untracked
+from rbench.training.objectives import adversarial, standard
 from rbench.types import Threat
 
 THREAT = Threat("linf", "0.1")

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from rbench.attacks.pgd import pgd
 from rbench.rng import Draws
-from rbench.train.batches import fetch, split
-from rbench.train.modes import untracked
-from rbench.train.setting import Setting
+from rbench.training.batches import fetch, split
+from rbench.training.modes import untracked
+from rbench.training.setting import Setting
 
 
 def measure(setting: Setting) -> tuple[float, float | None]:

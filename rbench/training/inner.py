@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from rbench.attacks._ball import project, random_start, steepest
 from rbench.recipe import InnerAttack
 from rbench.rng import Draws
-from rbench.train.modes import untracked
+from rbench.training.modes import untracked
 from rbench.types import fraction
 
 
