@@ -7,6 +7,44 @@ from rbench.rng import Draws
 from rbench.types import Threat
 
 
+class Ball:
+    """The images within eps of images x [B, C, H, W] and in the box [0, 1]."""
+
+    def __init__(self, x: Tensor, threat: Threat) -> None:
+        self.x, self.norm, self.radius = x, threat.norm, threat.radius
+        self._tiny = torch.finfo(x.dtype).tiny
+        if self.norm == "linf":  # ball and box are one box, computed once for all steps
+            self._low, self._high = (x - self.radius).clamp_min_(0), (x + self.radius).clamp_max_(1)
+
+    def project(self, x_adv: Tensor) -> Tensor:
+        """The nearest point of the ball, cut to the box."""
+        if self.norm == "linf":
+            return torch.clamp(x_adv, self._low, self._high)
+        delta = x_adv - self.x
+        shrink = (self.radius / l2_norm(delta).clamp_min_(self._tiny)).clamp_max_(1)
+        return torch.clamp(self.x + delta * shrink, 0, 1)  # cutting to a box that holds x never lengthens delta
+
+    def step(self, x_adv: Tensor, grad: Tensor, length: float) -> Tensor:
+        """A step along the direction of norm 1 that ascends fastest, sign(g) or g/||g|| (0 where g is 0), projected.
+
+        `grad` is used up.
+        """
+        if self.norm == "linf":
+            return torch.add(x_adv, grad.sign_(), alpha=length).clamp_(self._low, self._high)
+        return self.project(x_adv + length * grad / l2_norm(grad).clamp_min_(self._tiny))
+
+    def random(self, rng: Draws, draw: int) -> Tensor:
+        """A uniform point of the ball around x, cut to the box."""
+        shape, dtype = self.x.shape[1:], self.x.dtype
+        if self.norm == "linf":
+            delta = (2 * rng.uniform(shape, draw=draw, dtype=dtype) - 1) * self.radius
+        else:
+            direction = rng.normal(shape, draw=2 * draw, dtype=dtype)
+            share = rng.uniform((1,), draw=2 * draw + 1, dtype=dtype)[:, 0] ** (1 / shape.numel())
+            delta = direction / l2_norm(direction) * per_sample(share, self.x) * self.radius
+        return self.project(self.x + delta)
+
+
 def per_sample(values: Tensor, x: Tensor) -> Tensor:
     """Values [B] shaped to multiply images [B, C, H, W]."""
     return values.view(-1, *[1] * (x.dim() - 1))
@@ -15,34 +53,6 @@ def per_sample(values: Tensor, x: Tensor) -> Tensor:
 def l2_norm(delta: Tensor) -> Tensor:
     """The Euclidean norm of each sample, shaped to divide images."""
     return per_sample(delta.flatten(1).norm(dim=1), delta)
-
-
-def steepest(grad: Tensor, threat: Threat) -> Tensor:
-    """The direction of norm 1 that ascends fastest: sign(g) for linf, g/||g|| for l2 (0 where g is 0)."""
-    if threat.norm == "linf":
-        return grad.sign()
-    return grad / l2_norm(grad).clamp_min(torch.finfo(grad.dtype).tiny)
-
-
-def project(x_adv: Tensor, x: Tensor, threat: Threat) -> Tensor:
-    """The nearest point of the ball around x, cut to the box [0, 1]."""
-    if threat.norm == "linf":
-        return torch.clamp(torch.clamp(x_adv, x - threat.radius, x + threat.radius), 0, 1)
-    delta = x_adv - x
-    shrink = (threat.radius / l2_norm(delta).clamp_min(torch.finfo(x.dtype).tiny)).clamp_max(1)
-    return torch.clamp(x + delta * shrink, 0, 1)  # cutting to a box that holds x never lengthens delta
-
-
-def random_start(x: Tensor, threat: Threat, rng: Draws, draw: int) -> Tensor:
-    """A uniform point of the ball around x, cut to the box [0, 1]."""
-    shape = x.shape[1:]
-    if threat.norm == "linf":
-        delta = (2 * rng.uniform(shape, draw=draw, dtype=x.dtype) - 1) * threat.radius
-    else:
-        direction = rng.normal(shape, draw=2 * draw, dtype=x.dtype)
-        share = rng.uniform((1,), draw=2 * draw + 1, dtype=x.dtype)[:, 0] ** (1 / shape.numel())
-        delta = direction / l2_norm(direction) * per_sample(share, x) * threat.radius
-    return project(x + delta, x, threat)
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:

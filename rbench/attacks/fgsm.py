@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rbench.attacks._ball import project, steepest
+from rbench.attacks._ball import Ball
 from rbench.rng import Draws
 from rbench.types import Threat
 
@@ -18,4 +18,4 @@ def fgsm(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, *, rng: Draws) 
     point = x.detach().requires_grad_()
     loss = F.cross_entropy(model(point), y, reduction="sum")
     (grad,) = torch.autograd.grad(loss, point)
-    return project(x + threat.radius * steepest(grad, threat), x, threat)
+    return Ball(x, threat).step(x, grad, threat.radius)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rbench.attacks._ball import margin, per_sample, project, random_start, steepest
+from rbench.attacks._ball import Ball, margin, per_sample
 from rbench.rng import Draws
 from rbench.types import Threat, fraction
 
@@ -27,10 +27,10 @@ def pgd(
     margin is returned, so nothing that was found is lost. steps + 1 forwards and steps backwards a sample and restart.
     Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018.
     """
-    step = float(fraction(rel_step, "rel_step")) * threat.radius
+    ball, step = Ball(x, threat), float(fraction(rel_step, "rel_step")) * threat.radius
     best, least = x, torch.full_like(y, torch.inf, dtype=x.dtype)
     for restart in range(restarts):
-        x_adv = random_start(x, threat, rng, restart) if start else x
+        x_adv = ball.random(rng, restart) if start else x
         for index in range(steps + 1):
             last = index == steps
             point = x_adv.detach().requires_grad_(not last)
@@ -42,5 +42,5 @@ def pgd(
             if last:
                 break
             (grad,) = torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), point)
-            x_adv = project(x_adv + step * steepest(grad, threat), x, threat)
+            x_adv = ball.step(x_adv, grad, step)
     return best

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rbench.attacks._ball import project, random_start, steepest
+from rbench.attacks._ball import Ball
 from rbench.recipe import InnerAttack
 from rbench.rng import Draws
 from rbench.training.modes import untracked
@@ -20,10 +20,11 @@ def perturb(model: nn.Module, x: Tensor, y: Tensor, attack: InnerAttack, rng: Dr
     images that the network is fitted to and not the steps on the way there.
     """
     step = float(fraction(attack.rel_step, "attack.rel_step")) * attack.threat.radius
+    ball = Ball(x, attack.threat)
     with untracked(model, training=attack.mode == "train"):
-        x_adv = random_start(x, attack.threat, rng, 0)
+        x_adv = ball.random(rng, 0)
         for _ in range(attack.steps):
             point = x_adv.requires_grad_()
             (grad,) = torch.autograd.grad(F.cross_entropy(model(point), y, reduction="sum"), point)
-            x_adv = project(point.detach() + step * steepest(grad, attack.threat), x, attack.threat)
+            x_adv = ball.step(point.detach(), grad, step)
     return x_adv.detach()
