@@ -112,6 +112,7 @@ def protocol_of(suite: Suite, variant: Variant, total: int) -> str:
     norm = {"linf": "L-inf", "l2": "L2"}[suite.threat.norm]
     n = total if variant.limit is None else min(variant.limit, total)
     count = f"n = {n}" if n == total else f"ONLY THE FIRST {n} OF {total} SAMPLES"
+    count = count if total else "nothing run yet"
     return (
         f"{suite.name}@{suite.version}: {suite.dataset}, {norm}, eps = {suite.threat.eps}, {count}, seed {variant.seed}"
     )

@@ -177,6 +177,7 @@ def test_a_subset_is_said_loudly(shelf, whole):
 def test_an_empty_table_prints_the_commands_that_fill_it(tmp_path):
     done = call("table", "digits-main", "--runs", tmp_path)
     assert done.returncode == 0
+    assert "nothing run yet" in done.stdout
     for model in ("standard-digits", "at-digits", "ews-digits"):
         assert f"rbench eval --suite digits-linf --model {model}" in done.stdout
 
