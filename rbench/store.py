@@ -139,7 +139,7 @@ def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:
         if hashlib.sha256(content).hexdigest() != marker["blocks"][path.name]:
             raise StoreError(f"{path} is missing or damaged; remove {path.parent} and run the same command again.")
         try:
-            table = pq.read_table(io.BytesIO(content))
+            table = pq.ParquetFile(io.BytesIO(content)).read()  # `read_table` would import pandas
         except pa.ArrowInvalid as error:
             raise StoreError(
                 f"{path} was damaged before it was complete; remove {path.parent} and run again."
@@ -147,11 +147,17 @@ def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:
         if (table.schema.metadata or {}).get(b"job", b"").decode() != marker["job"]:
             raise StoreError(f"{path} belongs to another job; remove {path.parent} and run the same command again.")
         tables.append(table)
-    columns = {
-        f.name: np.concatenate([table[f.name].to_numpy(zero_copy_only=False) for table in tables])
-        for f in fields(Outcomes)
-    }
+    columns = {f.name: np.concatenate([_numbers(table[f.name]) for table in tables]) for f in fields(Outcomes)}
     return Outcomes(**columns)
+
+
+def _numbers(column: Any) -> Any:
+    """A column without gaps as an array, read from its buffers: `to_numpy` would import pandas."""
+    kinds = [chunk.type.to_pandas_dtype() for chunk in column.chunks]
+    parts = [
+        np.frombuffer(c.buffers()[1], kind)[c.offset :][: len(c)] for c, kind in zip(column.chunks, kinds, strict=True)
+    ]
+    return np.concatenate(parts)
 
 
 def set_aside(folder: Path) -> Path | None:

@@ -17,7 +17,7 @@ import sys
 from rbench.cli import run
 for words in {commands!r}:
     assert run(words) == 0, words
-heavy = {{"torch", "torchvision", "scipy.stats", "sklearn", "matplotlib"}} & sys.modules.keys()
+heavy = {{"torch", "torchvision", "scipy.stats", "sklearn", "matplotlib", "pandas"}} & sys.modules.keys()
 assert not heavy, heavy
 """
 
