@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbench import __version__, planner, sheet
 from rbench.catalog import Catalog, bind, resolve
-from rbench.errors import InterruptedRunError, UsageError
+from rbench.errors import InterruptedRunError, MissingError, RbenchError, UsageError
 from rbench.planner import Variant
 from rbench.store import Run, set_aside
 from rbench.subject import Subject, device_of, subject_of, workers_for
@@ -238,7 +238,13 @@ def _manifest(suite: Suite, subject: Subject, dataset: Dataset, n: int, seed: in
 
 
 def _dataset(suite: Suite) -> Dataset:
-    dataset: Dataset = bind(suite.data)()
+    load = bind(suite.data)
+    try:
+        dataset: Dataset = load()
+    except RbenchError:
+        raise
+    except Exception as error:
+        raise MissingError(f"{suite.data.use} cannot load its data: {type(error).__name__}: {error}.") from error
     return dataset
 
 

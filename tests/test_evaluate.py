@@ -473,6 +473,15 @@ def test_the_data_folder_holds_for_the_whole_evaluation(suite, tmp_path, workers
     assert run.scores["clean"].n == 20
 
 
+def test_a_loader_that_fails_is_one_sentence(suite, tmp_path, small_net):
+    (tmp_path / "data.py").write_text(DATA_FROM_FOLDER)
+    suite()
+    path = tmp_path / "shelf" / "suites" / "quick.toml"
+    path.write_text(path.read_text().replace("rbench.data.digits:digits", f"{tmp_path / 'data.py'}:load"))
+    with pytest.raises(MissingError, match="cannot load its data: KeyError: 'RBENCH_DATA'"):
+        rbench.evaluate(small_net, "quick", catalog=Catalog.find([tmp_path / "shelf"]))
+
+
 def test_a_builder_without_a_seed_is_refused(suite, tmp_path):
     (tmp_path / "m.py").write_text("from rbench.models.linear import linear\ndef net():\n    return linear(3072, 10)\n")
     with pytest.raises(ModelError, match="builds another model each time"):
