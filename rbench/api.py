@@ -13,7 +13,7 @@ from rbench.catalog import Catalog, bind, resolve
 from rbench.errors import InterruptedRunError, MissingError, RbenchError, UsageError
 from rbench.planner import Variant
 from rbench.store import Run, set_aside
-from rbench.subject import Subject, device_of, subject_of, workers_for
+from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
 from rbench.types import Cell, Column, Dataset, Job, Score, Sheet, Suite, digest_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def evaluate(
                 place = device_of(device, subject.module)
                 source = engine.Source(subject.load, partial(_dataset, spec), dataset.digest, place)
                 count = workers_for(workers, subject, place)
-                with progress_bar(show=progress) as bar, _interruptible(), _undisturbed(subject.module, place):
+                with progress_bar(show=progress) as bar, _interruptible(), undisturbed(subject.module, place):
                     engine.run(jobs, source, n, run, batch=batch, workers=count, progress=bar)
     return _evaluation(spec, subject, run, variant, todo, len(dataset.labels))
 
@@ -265,34 +265,6 @@ def _data_source(data_dir: str | Path | None, download: bool) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _undisturbed(module: "nn.Module | None", device: str) -> Iterator[None]:
-    """Eval mode, and one thread a process, for the time of an evaluation; all is as it was afterwards.
-
-    The count of threads moves the last bits of sums, so it may not depend on the machine. Only a module that the caller
-    hands over, and that cannot be computed in several processes, keeps the caller's threads.
-    """
-    import torch
-
-    flags = [(part, part.training) for part in module.modules()] if module is not None else []
-    home = device_of(None, module) if module is not None else device
-    threads, tf32 = torch.get_num_threads(), (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    if module is not None:
-        module.eval()
-    elif device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
-        if module is not None:
-            module.to(home)
-        for part, training in flags:
-            part.training = training
 
 
 @contextmanager

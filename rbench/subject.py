@@ -1,6 +1,8 @@
 """What is evaluated: names, pointers and modules become subjects that can be loaded in any process."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,3 +113,31 @@ def workers_for(count: int | None, subject: Subject, device: str) -> int:
         return count
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST_WORKERS) if device == "cpu" else 1
+
+
+@contextmanager
+def undisturbed(module: "nn.Module | None", device: str) -> Iterator[None]:
+    """Eval mode, and one thread a process, for the time of an evaluation; all is as it was afterwards.
+
+    The count of threads moves the last bits of sums, so it may not depend on the machine. Only a module that the caller
+    hands over, and that cannot be computed in several processes, keeps the caller's threads.
+    """
+    import torch
+
+    flags = [(part, part.training) for part in module.modules()] if module is not None else []
+    home = device_of(None, module) if module is not None else device
+    threads, tf32 = torch.get_num_threads(), (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    if module is not None:
+        module.eval()
+    elif device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
+        if module is not None:
+            module.to(home)
+        for part, training in flags:
+            part.training = training

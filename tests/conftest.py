@@ -1,6 +1,8 @@
 import pytest
 import torch
+from quick import SUITE
 
+from rbench.catalog import Catalog
 from rbench.models.preact_resnet import PreActResNet, preact_resnet_small
 
 
@@ -27,3 +29,16 @@ def small_net() -> PreActResNet:
         for _ in range(5):
             net(torch.rand(32, 3, 32, 32))
     return net.eval()
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Write the suite `quick` with one attack of the test's choice; returns the catalog."""
+
+    def write(attack="rbench.attacks.pgd:pgd", args="{ steps = 3 }", norm="linf", eps="24/255"):
+        folder = tmp_path / "shelf" / "suites"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "quick.toml").write_text(SUITE.format(attack=attack, args=args, norm=norm, eps=eps))
+        return Catalog.find([tmp_path / "shelf"])
+
+    return write

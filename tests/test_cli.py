@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from quick import contents
 
 from rbench.report import FORMATS
 
@@ -55,10 +56,6 @@ def call(*words, env=None, cwd=None):
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, env={**os.environ, **(env or {})}, cwd=cwd, check=False
     )
-
-
-def contents(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def children(pid):
