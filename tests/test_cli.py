@@ -176,7 +176,7 @@ def test_an_empty_table_prints_the_commands_that_fill_it(tmp_path):
     assert done.returncode == 0
     assert "nothing run yet" in done.stdout
     for model in ("standard-digits", "at-digits", "ews-digits"):
-        assert f"rbench eval --suite digits-linf --model {model}" in done.stdout
+        assert f"rbench eval --suite digits-linf --model {model} --runs {tmp_path}" in done.stdout
 
 
 EVAL = ["eval", "--suite", "digits-linf", "--model", "at-digits"]

@@ -81,7 +81,7 @@ def test_a_half_done_group_is_computed_as_a_whole_again(suite, monkeypatch):
 def test_the_count_of_workers_changes_no_byte(suite, tmp_path):
     catalog = suite()
     runs = [
-        rbench.evaluate("at-digits", "quick", limit=35, workers=k, catalog=catalog, runs=tmp_path / str(k))
+        rbench.evaluate("at-digits", "quick", limit=35, batch=10, workers=k, catalog=catalog, runs=tmp_path / str(k))
         for k in (1, 3)
     ]
     assert contents(runs[0].folder) == contents(runs[1].folder)
@@ -181,7 +181,7 @@ def test_the_data_folder_holds_for_the_whole_evaluation(suite, tmp_path, workers
     path = tmp_path / "shelf" / "suites" / "quick.toml"
     path.write_text(path.read_text().replace("rbench.data.digits:digits", f"{tmp_path / 'data.py'}:load"))
     catalog = Catalog.find([tmp_path / "shelf"])
-    run = rbench.evaluate("at-digits", "quick", data_dir=tmp_path, catalog=catalog, workers=workers)
+    run = rbench.evaluate("at-digits", "quick", data_dir=tmp_path, catalog=catalog, batch=10, workers=workers)
     assert run.scores["clean"].n == 20
 
 

@@ -1,5 +1,7 @@
 """Everything that an evaluation must refuse: one clear sentence, and nothing stored is lost."""
 
+import shutil
+
 import pytest
 import torch
 from quick import DATA_FROM_FOLDER, contents
@@ -7,20 +9,57 @@ from torch import nn
 
 import rbench
 from rbench.catalog import Catalog
-from rbench.errors import AttackError, MissingError, ModelError, RbenchError, StoreError, UsageError
+from rbench.errors import (
+    AttackError,
+    InterruptedRunError,
+    MissingError,
+    ModelError,
+    RbenchError,
+    StoreError,
+    UsageError,
+)
 from rbench.models.linear import linear
+
+
+def test_a_worker_that_is_killed_is_one_sentence(suite, tmp_path):
+    (tmp_path / "cheats.py").write_text(CHEATS)
+    catalog = suite(f"{tmp_path / 'cheats.py'}:dies", "{}")
+    with pytest.raises(InterruptedRunError, match=r"a worker process was killed.*fewer --workers") as caught:
+        rbench.evaluate("at-digits", "quick", limit=40, batch=10, workers=2, catalog=catalog)
+    assert caught.value.exit_code == 5
+
+
+def test_a_card_whose_architecture_changed_is_refused_and_not_shown(suite, tmp_path):
+    builtin = suite()
+    zoo = tmp_path / "shelf" / "model_zoo"
+    (zoo / "weights").mkdir(parents=True)
+    weights, digest = builtin.weights(builtin.model("at-digits"))
+    shutil.copy(weights, zoo / "weights" / weights.name)
+    (zoo / "weights.lock").write_text(f'mine = "{digest}"\n')
+    text = builtin.files("models")["at-digits"].read_text()
+    (zoo / "mine.toml").write_text(text)
+    catalog = Catalog.find([tmp_path / "shelf"])
+    rbench.evaluate("mine", "quick", catalog=catalog)
+    assert "--model mine" not in rbench.table("quick", catalog=catalog)
+    (zoo / "mine.toml").write_text(text.replace("mean = [0.305", "mean = [0.3"))
+    with pytest.raises(StoreError, match="its arch is"):
+        rbench.evaluate("mine", "quick", catalog=catalog)
+    assert "--model mine --fresh" in rbench.table("quick", catalog=catalog)
 
 
 def test_an_error_in_a_worker_arrives_whole(suite, tmp_path):
     (tmp_path / "cheats.py").write_text(CHEATS)
+    catalog = suite(f"{tmp_path / 'cheats.py'}:crash", "{}")
     with pytest.raises(AttackError, match=r"attack 'second' crashed on samples .*RuntimeError: out of luck"):
-        rbench.evaluate(
-            "at-digits", "quick", limit=40, workers=2, catalog=suite(f"{tmp_path / 'cheats.py'}:crash", "{}")
-        )
+        rbench.evaluate("at-digits", "quick", limit=40, batch=10, workers=2, catalog=catalog)
 
 
 CHEATS = """
+import os
 import torch
+
+def dies(model, x, y, threat, *, rng):
+    os._exit(1)
 
 def leaves(model, x, y, threat, *, rng):
     return (x + 2 * threat.radius).clamp(0, 1)
