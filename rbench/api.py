@@ -142,7 +142,7 @@ def plan(
         samples = sum(map(len, left))
         attack = job.probe.attack.use if job.probe.attack else "none"
         rows.append(
-            {"probe": job.probe.name, "attack": attack, "done": n - samples, "left": samples, "blocks": len(left)}
+            {"probe": job.probe.name, "attack": attack, "done": planner.count(n, job.probe) - samples, "left": samples, "blocks": len(left)}
         )
     return rows
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rbench.catalog import bind
 from rbench.errors import AttackError, MissingError, ModelError, RbenchError
 from rbench.models.twin import Counted, accelerate
-from rbench.planner import blocks, left
+from rbench.planner import blocks, count, left
 from rbench.progress import Progress
 from rbench.referee import Verdict, Witness, judge, logits_of
 from rbench.rng import Draws
@@ -74,15 +74,16 @@ def run(
     with Workers(workers, prepare, bench, progress.tick) as pool:
         for job in jobs:
             todo = left(job, n, store.done(job))
-            progress.begin(job.probe.name, n - sum(map(len, todo)), n)
+            total = count(n, job.probe)
+            progress.begin(job.probe.name, total - sum(map(len, todo)), total)
             package = foreign.get(job.key)
-            groups = _groups(blocks(n, job.probe.block), 1 if package else bench.batch // job.probe.block, todo)
+            groups = _groups(blocks(n, job.probe), 1 if package else bench.batch // job.probe.block, todo)
             for results in pool.map(run_blocks, [(job, group) for group in groups]):
                 for outcomes in results:
                     if any(block.start == outcomes.sample[0] for block in todo):
                         store.commit(job, outcomes)
                         progress.advance(len(outcomes))
-            store.complete(job, n, _remarks(package))
+            store.complete(job, total, _remarks(package))
 
 
 def _groups(every: list[range], together: int, todo: list[range]) -> list[tuple[range, ...]]:
@@ -122,7 +123,7 @@ def set_up(source: Source, n: int, batch: int | None, tick: Callable[[int], None
 def run_blocks(bench: Bench, job: Job, group: Sequence[range]) -> list[Outcomes]:
     """The outcomes of some blocks, attacked together and judged one by one."""
     attack = bind(job.probe.attack, GIVEN) if job.probe.attack is not None else None
-    samples = np.concatenate([np.arange(block.start, block.stop) for block in group])
+    samples = np.concatenate([np.array(block) for block in group])
     x, y = load_images(bench.dataset, samples, bench.device)
     spans = [slice(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *map(len, group)]))]
     bench.twin.take()  # an attack that failed before may have left counts behind

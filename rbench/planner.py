@@ -2,11 +2,12 @@
 
 import hashlib
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from rbench.types import Job, Suite, Threat
+from rbench.types import Job, Probe, Suite, Threat
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,55 @@ class Variant:
         return suite if self.eps is None else replace(suite, threat=Threat(suite.threat.norm, self.eps))
 
 
-def jobs(suite: Suite, *, model: str, weights: str, data: str, code: str, seed: int) -> tuple[Job, ...]:
-    """One job a probe of the suite; `weights`, `data` and `code` are sha256 digests."""
+def jobs(
+    suite: Suite,
+    *,
+    model: str,
+    weights: str,
+    data: str,
+    code: str,
+    seed: int,
+    surrogates: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Job, ...]:
+    """One job a probe of the suite; `weights`, `data`, `code` and the values of `surrogates` are sha256 digests."""
     name = f"{suite.name}@{suite.version}"
-    return tuple(Job(model, weights, name, probe, suite.threat, data, code, seed) for probe in suite.probes)
+    return tuple(
+        Job(
+            model=model,
+            weights=weights,
+            suite=name,
+            probe=probe,
+            threat=suite.threat if probe.eps is None else replace(suite.threat, eps=probe.eps),
+            data=data,
+            code=code,
+            seed=seed,
+            surrogates=tuple(surrogates[surrogate] for surrogate in probe.surrogates),
+            draws=suite.draws,
+        )
+        for probe in suite.probes
+    )
 
 
-def blocks(n: int, size: int) -> list[range]:
-    """The samples 0..n-1 in blocks of `size`, the unit that is committed whole or not at all."""
-    return [range(start, min(start + size, n)) for start in range(0, n, size)]
+def blocks(n: int, probe: Probe) -> list[range]:
+    """The samples of a probe among 0..n-1 in its blocks, the unit that is committed whole or not at all.
+
+    A probe with a limit asks samples at equal distances, since some datasets are sorted by class.
+    """
+    samples = range(n)
+    if probe.limit is not None and probe.limit < n:
+        samples = range(0, n, n // probe.limit)[: probe.limit]
+    return [samples[start : start + probe.block] for start in range(0, len(samples), probe.block)]
+
+
+def count(n: int, probe: Probe) -> int:
+    """How many of n samples a probe asks."""
+    return sum(map(len, blocks(n, probe)))
 
 
 def left(job: Job, n: int, done: Iterable[int]) -> list[range]:
     """The blocks of a job whose first sample is not among those `done`."""
     finished = set(done)
-    return [block for block in blocks(n, job.probe.block) if block.start not in finished]
+    return [block for block in blocks(n, job.probe) if block.start not in finished]
 
 
 def run_folder(root: Path, suite: str, model: str, variant: Variant) -> Path:

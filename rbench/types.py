@@ -103,17 +103,25 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Probe:
-    """One question: an optional attack on a dataset; `block` samples are committed (and, third-party, run) together."""
+    """One question: an optional attack on a dataset; `block` samples are committed (and, third-party, run) together.
+
+    `eps` is another radius than the suite's; `limit` asks that many samples only, spread over the dataset. The attack
+    is crafted on the models named in `surrogates` (their averaged logits), if any, and judged on the model itself.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     name: str
     attack: Call | None = None
     version: int = 1
     block: int = 100
+    eps: str | None = None
+    limit: int | None = None
+    surrogates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.block < 1:
-            raise UsageError(f"block = {self.block} must be at least 1.")
+        for what in ("block", "limit"):
+            if (value := getattr(self, what)) is not None and value < 1:
+                raise UsageError(f"{what} = {value} must be at least 1.")
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,11 @@ class ScoreSpec:
 
 @dataclass(frozen=True)
 class Suite:
-    """A set of questions (probes) on one dataset under one threat, and the numbers (scores) that they yield."""
+    """A set of questions (probes) on one dataset under one threat, and the numbers (scores) that they yield.
+
+    `draws` > 1 admits models that are random: each image is judged by that many draws of the model's own randomness.
+    `diagnose` adds the probes and measurements that the findings are made of.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     name: str
@@ -141,6 +153,8 @@ class Suite:
     threat: Threat
     probes: tuple[Probe, ...]
     scores: tuple[ScoreSpec, ...]
+    draws: int = 1
+    diagnose: bool = False
 
     @property
     def digest(self) -> str:
@@ -161,7 +175,10 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class Job:
-    """The unit that is run, stored and never run twice: one probe on one model and dataset."""
+    """The unit that is run, stored and never run twice: one probe on one model and dataset.
+
+    `surrogates` are the digests of the weights of the probe's surrogates; `draws` are those of the suite.
+    """
 
     model: str
     weights: str
@@ -171,6 +188,8 @@ class Job:
     data: str
     code: str
     seed: int
+    surrogates: tuple[str, ...] = ()
+    draws: int = 1
 
     @property
     def key(self) -> str:

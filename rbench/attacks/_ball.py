@@ -11,10 +11,14 @@ class Ball:
     """The images within eps of images x [B, C, H, W] and in the box [0, 1]."""
 
     def __init__(self, x: Tensor, threat: Threat) -> None:
-        self.x, self.norm, self.radius = x, threat.norm, threat.radius
+        self.x, self.threat, self.norm, self.radius = x, threat, threat.norm, threat.radius
         self._tiny = torch.finfo(x.dtype).tiny
         if self.norm == "linf":  # ball and box are one box, computed once for all steps
             self._low, self._high = (x - self.radius).clamp_min_(0), (x + self.radius).clamp_max_(1)
+
+    def take(self, rows: Tensor) -> "Ball":
+        """The balls around some of the images."""
+        return Ball(self.x[rows], self.threat)
 
     def project(self, x_adv: Tensor) -> Tensor:
         """The nearest point of the ball, cut to the box."""

@@ -1,10 +1,13 @@
 """Projected gradient descent, the attack that adversarial training is measured by."""
 
+from typing import Literal
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rbench.attacks._ball import Ball, margin, per_sample
+from rbench.attacks._ball import Ball
+from rbench.attacks._hunt import Hunt
+from rbench.attacks._losses import LOSSES, ascend
 from rbench.rng import Draws
 from rbench.types import Threat, fraction
 
@@ -18,29 +21,39 @@ def pgd(
     rng: Draws,
     steps: int = 20,
     rel_step: str = "1/4",
+    step: str | None = None,
+    loss: Literal["ce", "margin", "probability-margin", "dlr"] = "ce",
     restarts: int = 1,
     start: bool = True,
+    eot: int = 1,
 ) -> Tensor:
-    """Ascend the cross-entropy by `steps` steps of length `rel_step` eps, from a uniform start in the ball.
+    """Ascend a loss by `steps` steps of length `step`, or of `rel_step` eps, from a uniform start in the ball.
 
     x_{t+1} = project(x_t + step sign(grad CE(f(x_t), y))). Of all iterates of all restarts the one with the least
-    margin is returned, so nothing that was found is lost. steps + 1 forwards and steps backwards a sample and restart.
-    Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018.
+    margin is returned, so nothing that was found is lost, and a sample that has fallen is left alone. At most steps + 1
+    forwards and steps backwards a sample, restart and draw. `loss = "margin"` is the L-inf version of Carlini and
+    Wagner's attack that tables call CW-k. Madry et al., "Towards deep learning models resistant to adversarial
+    attacks", ICLR 2018.
     """
-    ball, step = Ball(x, threat), float(fraction(rel_step, "rel_step")) * threat.radius
-    best, least = x, torch.full_like(y, torch.inf, dtype=x.dtype)
+    length = float(fraction(step, "step")) if step is not None else float(fraction(rel_step, "rel_step")) * threat.radius
+    hunt = Hunt(x)
     for restart in range(restarts):
-        x_adv = ball.random(rng, restart) if start else x
-        for index in range(steps + 1):
-            last = index == steps
-            point = x_adv.detach().requires_grad_(not last)
-            logits = model(point)
-            found = margin(logits.detach(), y)
-            better = found < least
-            best = torch.where(per_sample(better, x), x_adv, best)
-            least = torch.where(better, found, least)
-            if last:
-                break
-            (grad,) = torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), point)
-            x_adv = ball.step(x_adv, grad, step)
-    return best
+        rows = hunt.rows
+        x_now, y_now = (x, y) if len(rows) == len(x) else (x[rows], y[rows])
+        ball = Ball(x_now, threat)
+        x_adv = ball.random(rng.take(rows), restart) if start else x_now
+        for index in range(steps):
+            logits, _, grad = ascend(model, x_adv, LOSSES[loss], y_now, eot=eot)
+            hunt.see(x_adv, logits, y_now)
+            keep = hunt.shrink(index)
+            if keep is not None:
+                y_now, x_adv, grad, ball = y_now[keep], x_adv[keep], grad[keep], ball.take(keep)
+                if not len(keep):
+                    return hunt.result()
+            x_adv = ball.step(x_adv, grad, length)
+        with torch.no_grad():
+            hunt.see(x_adv, torch.stack([model(x_adv) for _ in range(eot)]).mean(0), y_now)
+        hunt.shrink()
+        if not len(hunt):
+            break
+    return hunt.result()

@@ -37,6 +37,11 @@ def best_linf(x, y, difference, eps):
     return torch.clamp(x.flatten(1) - eps * sign, 0, 1).view(x.shape)
 
 
+def standing(margin, exact):
+    """What an attack that stops at success must reach: the closed form where nothing can fool, else below zero."""
+    return torch.where(exact < 0, (margin < 0) * exact, margin)
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from(["1/255", "8/255", "1/4"]))
 def test_fgsm_and_pgd_reach_the_closed_form_for_linf(seed, eps):
@@ -44,7 +49,7 @@ def test_fgsm_and_pgd_reach_the_closed_form_for_linf(seed, eps):
     threat, draws = Threat("linf", eps), Draws(seed, "test", torch.arange(N))
     exact = margins(model, best_linf(x, y, difference, threat.radius), y)
     for x_adv in (fgsm(model, x, y, threat, rng=draws), pgd(model, x, y, threat, rng=draws)):
-        assert torch.allclose(margins(model, x_adv, y), exact, atol=1e-9)
+        assert torch.allclose(standing(margins(model, x_adv, y), exact), exact, atol=1e-9)
         assert torch.equal(model(x_adv).argmax(1) != y, exact < 0)
 
 
@@ -55,7 +60,7 @@ def test_fgsm_and_pgd_reach_the_closed_form_for_l2(seed, eps):
     threat, draws = Threat("l2", eps), Draws(seed, "test", torch.arange(N))
     exact = margins(model, x, y) - threat.radius * difference.norm()
     assert torch.allclose(margins(model, fgsm(model, x, y, threat, rng=draws), y), exact, atol=1e-9)
-    found = margins(model, pgd(model, x, y, threat, rng=draws), y)
+    found = standing(margins(model, pgd(model, x, y, threat, rng=draws), y), exact)
     slack = 0.01 * threat.radius * difference.norm()  # the random start is forgotten geometrically, not at once
     assert (found >= exact - 1e-9).all()
     assert (found <= exact + slack).all()
