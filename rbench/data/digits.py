@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rbench.data.arrays import ArrayDataset
-from rbench.errors import MissingError
+from rbench.errors import MissingError, UsageError
 from rbench.types import IntArray
 
 TEST_SIZE = 500
@@ -22,12 +22,27 @@ DIGESTS = {
 }
 
 
-@lru_cache(maxsize=2)
-def digits(split: Literal["train", "test"]) -> ArrayDataset:
+def digits(split: Literal["train", "test"], only: tuple[int, ...] | None = None) -> ArrayDataset:
     """The fixed stratified split, 1,297 images to train and 500 to test, uint8 [N, 3, 32, 32], 10 classes.
 
-    Raises `MissingError` if scikit-learn's images are not the ones that this split was fixed on.
+    `only` keeps the images of those digits, which become the classes 0, 1, ... in the order given. Raises
+    `MissingError` if scikit-learn's images are not the ones that this split was fixed on.
     """
+    data = _digits(split)
+    return data if only is None else _restricted(data, only)
+
+
+def _restricted(data: ArrayDataset, only: tuple[int, ...]) -> ArrayDataset:
+    if len(only) < 2 or len(set(only)) != len(only) or not set(only) <= set(range(data.classes)):
+        raise UsageError(f"only = {list(only)} must name two or more different digits from 0 to 9.")
+    kept = np.isin(data.labels, only)
+    classes = np.full(data.classes, -1)
+    classes[list(only)] = np.arange(len(only))
+    return ArrayDataset("digits", len(only), data.pixels[kept], classes[data.labels[kept]])
+
+
+@lru_cache(maxsize=2)
+def _digits(split: Literal["train", "test"]) -> ArrayDataset:
     from sklearn.datasets import load_digits
 
     source = load_digits()

@@ -8,10 +8,12 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
+from rbench.catalog import bind
 from rbench.data.arrays import ArrayDataset
 from rbench.data.cifar import cifar10, cifar100
-from rbench.data.digits import DIGESTS, digits, split_indices
-from rbench.errors import MissingError
+from rbench.data.digits import DIGESTS, _digits, digits, split_indices
+from rbench.errors import MissingError, UsageError
+from rbench.types import Call
 
 
 def test_digits_have_the_shape_of_cifar_and_the_fixed_split():
@@ -43,10 +45,26 @@ def test_digits_are_scaled_as_pytorch_scales_them():
 
 def test_other_digits_are_refused(monkeypatch):
     monkeypatch.setitem(DIGESTS, "test", "0" * 64)
-    digits.cache_clear()
+    _digits.cache_clear()
     with pytest.raises(MissingError, match="reinstall scikit-learn"):
         digits("test")
-    digits.cache_clear()
+    _digits.cache_clear()
+
+
+def test_only_some_digits_are_a_smaller_problem_with_the_classes_in_the_order_given():
+    whole = digits("test")
+    some = bind(Call("rbench.data.digits:digits", {"split": "test", "only": [7, 0, 3]}))()
+    kept = np.flatnonzero((whole.labels == 7) | (whole.labels == 0) | (whole.labels == 3))
+    assert (some.classes, some.labels.dtype, len(some.labels)) == (3, np.int64, len(kept))
+    assert np.array_equal(some.images(np.arange(len(kept))), whole.images(kept))
+    assert [[7, 0, 3][label] for label in some.labels] == whole.labels[kept].tolist()
+    assert len({whole.digest, some.digest, digits("test", only=(0, 3, 7)).digest}) == 3
+
+
+@pytest.mark.parametrize("only", [(), (3,), (1, 1, 2), (0, 10), (-1, 2)])
+def test_digits_that_are_no_choice_are_refused(only):
+    with pytest.raises(UsageError, match="must name two or more different digits"):
+        digits("test", only=only)
 
 
 def test_the_digest_sees_images_labels_and_shape():
