@@ -49,6 +49,10 @@ class Draws:
         """The same streams for some rows of the batch only."""
         return Draws(self.seed, self.stream, self.samples[rows])
 
+    def named(self, name: str) -> "Draws":
+        """Other streams for the same samples, for one stage of an attack that has several."""
+        return Draws(self.seed, f"{self.stream}/{name}", self.samples)
+
     def words(self, count: int, draw: int) -> Tensor:
         """Random 32-bit words as int64, shape [B, count]; `draw` numbers the requests of one attack."""
         blocks = torch.arange(-(-count // 4), device=self.samples.device)

@@ -28,14 +28,27 @@ class Ball:
         shrink = (self.radius / l2_norm(delta).clamp_min_(self._tiny)).clamp_max_(1)
         return torch.clamp(self.x + delta * shrink, 0, 1)  # cutting to a box that holds x never lengthens delta
 
-    def step(self, x_adv: Tensor, grad: Tensor, length: float) -> Tensor:
+    def step(self, x_adv: Tensor, grad: Tensor, length: float | Tensor) -> Tensor:
         """A step along the direction of norm 1 that ascends fastest, sign(g) or g/||g|| (0 where g is 0), projected.
 
-        `grad` is used up.
+        A length is one number, or one a sample, shaped to multiply images.
         """
+        if self.norm == "l2":
+            return self.project(torch.addcmul(x_adv, grad, length / l2_norm(grad).clamp_min_(self._tiny)))
+        if isinstance(length, float):
+            return torch.add(x_adv, grad.sign(), alpha=length).clamp_(self._low, self._high)
+        return torch.addcmul(x_adv, grad.sign(), length).clamp_(self._low, self._high)
+
+    def border(self, rng: Draws, draw: int) -> Tensor:
+        """A random point at distance eps, cut to the box: uniform noise scaled to its largest entry, or normal noise."""
+        shape, dtype = self.x.shape[1:], self.x.dtype
         if self.norm == "linf":
-            return torch.add(x_adv, grad.sign_(), alpha=length).clamp_(self._low, self._high)
-        return self.project(x_adv + length * grad / l2_norm(grad).clamp_min_(self._tiny))
+            noise = 2 * rng.uniform(shape, draw=draw, dtype=dtype) - 1
+            length = per_sample(noise.abs().flatten(1).amax(1), noise)
+        else:
+            noise = rng.normal(shape, draw=draw, dtype=dtype)
+            length = l2_norm(noise)
+        return self.project(self.x + self.radius * noise / length.clamp_min_(self._tiny))
 
     def random(self, rng: Draws, draw: int) -> Tensor:
         """A uniform point of the ball around x, cut to the box."""

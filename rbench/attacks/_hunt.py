@@ -25,19 +25,24 @@ class Hunt:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def see(self, x_adv: Tensor, logits: Tensor, y: Tensor) -> Tensor:
+    @property
+    def best(self) -> Tensor:
+        """The least-margin iterates so far of the samples that still stand."""
+        return self._best
+
+    def see(self, x_adv: Tensor, logits: Tensor, y: Tensor, inside: Tensor | None = None) -> Tensor:
         """Keep the iterates that are better than those before; returns their margins z_y - max_{k != y} z_k, [B].
 
-        A sample has fallen once its margin is below zero by more than rounding, so that the referee, who asks the model
+        Iterates that are not `inside` [B] the ball do not count. A sample has fallen once its margin is below zero by more than rounding, so that the referee, who asks the model
         as given, will agree.
         """
         logits = logits.detach()
         own = logits.gather(1, y[:, None])[:, 0]
         margin = own - logits.scatter(1, y[:, None], -torch.inf).amax(1)
-        better = margin < self._least
+        better = margin < self._least if inside is None else (margin < self._least) & inside
         self._best = torch.where(per_sample(better, x_adv), x_adv.detach(), self._best)
         self._least = torch.where(better, margin, self._least)
-        self._fallen = self._fallen | (margin < -EDGE * logits.abs().amax(1))
+        self._fallen = self._fallen | (better & (margin < -EDGE * logits.abs().amax(1)))
         return margin
 
     def shrink(self, iteration: int | None = None) -> Tensor | None:

@@ -1,14 +1,15 @@
 """What attacks ascend: losses of logits z [B, K] and labels y [B], one value a sample [B]."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from rbench.attacks._ball import margin
+from rbench.errors import UsageError
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]
 TINY = 1e-12
 
 
@@ -42,6 +43,11 @@ def dlr_targeted(z: Tensor, y: Tensor, target: Tensor) -> Tensor:
     return -difference(z, y, target) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
 
 
+def cross_entropy_targeted(z: Tensor, y: Tensor, target: Tensor) -> Tensor:  # noqa: ARG001 - one signature for all
+    """log softmax(z)_t for targets t [B]; defined from two classes on."""
+    return -F.cross_entropy(z, target, reduction="none")
+
+
 def difference(z: Tensor, y: Tensor, target: Tensor) -> Tensor:
     """z_y - z_t, shape [B]."""
     return (z.gather(1, y[:, None]) - z.gather(1, target[:, None]))[:, 0]
@@ -67,9 +73,28 @@ def ascend(
     return z, value, grad
 
 
+def targets_of(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, loss: str, count: int) -> Iterator[Tensor | None]:
+    """The targets [B] of a targeted loss in turn, most likely class first; a lone None for other losses.
+
+    Raises `UsageError` for a loss that the number of classes leaves undefined, and for a single class.
+    """
+    with torch.no_grad():
+        z = model(x if loss in TARGETED else x[:1])
+    classes = z.shape[1]
+    if classes < FEWEST.get(loss, 2):
+        raise UsageError(f"the loss {loss!r} needs at least {FEWEST.get(loss, 2)} classes, the model has {classes}.")
+    if loss not in TARGETED:
+        yield None
+        return
+    ranked = z.scatter(1, y[:, None], -torch.inf).topk(min(count, classes - 1), dim=1).indices
+    yield from ranked.unbind(1)
+
+
 LOSSES: Mapping[str, Loss] = {
     "ce": cross_entropy,
     "margin": negative_margin,
     "probability-margin": probability_margin,
     "dlr": dlr,
 }
+TARGETED: Mapping[str, Loss] = {"ce-targeted": cross_entropy_targeted, "dlr-targeted": dlr_targeted}
+FEWEST: Mapping[str, int] = {"dlr": 3, "dlr-targeted": 4}
