@@ -1,14 +1,14 @@
 """The verbs as functions: evaluate, plan, table, train, check and load_model."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbench import __version__, planner, sheet
+from rbench import __version__, backends, planner, sheet
 from rbench.catalog import Catalog, bind, resolve
 from rbench.errors import InterruptedRunError, MissingError, RbenchError, UsageError
 from rbench.planner import Variant
@@ -33,6 +33,7 @@ class Evaluation:
     folder: Path
     sheet: Sheet
     fresh_blocks: int
+    left_out: tuple[str, ...] = ()  # what the backend has no counterpart of
 
     @property
     def samples(self) -> "pd.DataFrame":
@@ -52,6 +53,8 @@ def evaluate(
     seed: int = 0,
     eps: str | None = None,
     weights: str | Path | None = None,
+    probes: Sequence[str] = (),
+    backend: str | None = None,
     batch: int | None = None,
     workers: int | None = 1,
     device: str | None = None,
@@ -65,14 +68,15 @@ def evaluate(
     """Evaluate a model by a suite, running only what the run folder lacks, and return its scores (shares in [0, 1]).
 
     `model` is a name in the catalog, "file.py:function" that builds one, or an `nn.Module` from images in [0, 1] to
-    logits. `workers` processes share the work on a CPU, None for one a core; a script that asks for more than one must
+    logits. `probes` asks only those of the suite; `backend` runs the attacks by another package ("pyautoattack",
+    "torchattacks:PGD"). `workers` processes share the work on a CPU, None for one a core; a script that asks for more than one must
     guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s that say what is wrong, where, and the
     remedy.
     """
     from rbench.progress import progress_bar
 
     catalog = catalog or Catalog.find()
-    variant = _variant(seed, limit, eps, weights)
+    variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
     for score in spec.scores:
         resolve(score.use)  # a misspelt metric must not wait for the attacks
@@ -88,14 +92,15 @@ def evaluate(
         with run.writing(manifest):
             todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
             if any(run.findings(job.probe.name) is None for job in jobs):
-                from rbench import engine
+                from rbench import bench, engine
 
                 place = device_of(device, subject.module)
-                source = engine.Source(subject.load, partial(_dataset, spec), dataset.digest, place)
+                source = bench.Source(subject.load, partial(_dataset, spec), dataset.digest, place)
                 count = workers_for(workers, subject, place)
                 with progress_bar(show=progress) as bar, _interruptible(), undisturbed(subject.module, place):
                     engine.run(jobs, source, n, run, batch=batch, workers=count, progress=bar)
-    return _evaluation(spec, subject, run, variant, todo, len(dataset.labels))
+    done = _evaluation(spec, subject, run, variant, todo, len(dataset.labels))
+    return replace(done, left_out=variant.left_out(catalog.suite(suite)))
 
 
 def _jobs(suite: Suite, subject: Subject, dataset: Dataset, seed: int) -> tuple[Job, ...]:
@@ -123,13 +128,15 @@ def plan(
     seed: int = 0,
     eps: str | None = None,
     weights: str | Path | None = None,
+    probes: Sequence[str] = (),
+    backend: str | None = None,
     runs: str | Path | None = None,
     data_dir: str | Path | None = None,
     catalog: Catalog | None = None,
 ) -> list[dict[str, Any]]:
     """What an evaluation would run: for each probe its attack, samples done, samples left and blocks left."""
     catalog = catalog or Catalog.find()
-    variant = _variant(seed, limit, eps, weights)
+    variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
     subject = subject_of(catalog, model, variant, spec)
     with _data_source(data_dir, download=False):
@@ -144,7 +151,8 @@ def plan(
         rows.append(
             {"probe": job.probe.name, "attack": attack, "done": planner.count(n, job.probe) - samples, "left": samples, "blocks": len(left)}
         )
-    return rows
+    lost = variant.left_out(catalog.suite(suite))
+    return rows + [{"probe": "-", "attack": f"left out: {line}", "done": 0, "left": 0, "blocks": 0} for line in lost]
 
 
 def table(
@@ -213,12 +221,22 @@ def runs_root(runs: str | Path | None) -> Path:
     return Path(runs if runs is not None else os.environ.get("RBENCH_RUNS", "runs"))
 
 
-def _variant(seed: int, limit: int | None, eps: str | None, weights: str | Path | None) -> Variant:
+def _variant(
+    seed: int,
+    limit: int | None,
+    eps: str | None,
+    weights: str | Path | None,
+    probes: Sequence[str] = (),
+    backend: str | None = None,
+) -> Variant:
     if limit is not None and limit < 1:
         raise UsageError(f"limit = {limit} must be at least 1.")
     if not 0 <= seed < 2**31:
         raise UsageError(f"seed = {seed} must lie in 0..2^31 - 1.")
-    return Variant(seed, limit, eps, str(weights) if weights is not None else None)
+    if backend is not None:
+        backends.require(backend)
+    file = str(weights) if weights is not None else None
+    return Variant(seed, limit, eps, file, probes=tuple(dict.fromkeys(probes)), backend=backend)
 
 
 def _manifest(suite: Suite, subject: Subject, dataset: Dataset, n: int, seed: int) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from rbench import sheet
 from rbench.attacks.fgsm import fgsm
 from rbench.attacks.pgd import pgd
+from rbench.bench import load_images
 from rbench.catalog import Catalog, bind, resolve
-from rbench.engine import GIVEN, load_images
+from rbench.engine import GIVEN
 from rbench.errors import ModelError
 from rbench.models.load import load_model, read_weights
 from rbench.models.twin import accelerate

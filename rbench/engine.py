@@ -1,7 +1,6 @@
 """Jobs to outcomes: the only loop over batches."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import pairwise
@@ -9,44 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from rbench.bench import Bench, Source, load_images, set_up
 from rbench.catalog import bind
-from rbench.errors import AttackError, MissingError, ModelError, RbenchError
-from rbench.models.twin import Counted, accelerate
+from rbench.errors import AttackError, RbenchError
 from rbench.planner import blocks, count, left
 from rbench.progress import Progress
-from rbench.referee import Verdict, Witness, judge, logits_of
+from rbench.referee import Verdict, judge, logits_of
 from rbench.rng import Draws
 from rbench.store import Run
-from rbench.tuning import DEFAULT_BATCH, quickest_batch
-from rbench.types import Dataset, Finding, IntArray, Job, Outcomes
+from rbench.types import Finding, IntArray, Job, Outcomes
 from rbench.workers import Workers
 
 GIVEN = ("model", "x", "y", "threat", "rng")  # what the engine hands to every attack
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where model and data come from; both are called once in every process that works. `digest` is the data's."""
-
-    model: Callable[[], nn.Module]
-    data: Callable[[], Dataset]
-    digest: str
-    device: str
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every block needs: the model as given, its twin, the data and the batch size of native attacks."""
-
-    model: nn.Module
-    twin: Counted
-    witness: Witness
-    twin_witness: Witness
-    dataset: Dataset
-    device: torch.device
-    batch: int
 
 
 def run(
@@ -96,30 +71,6 @@ def _groups(every: list[range], together: int, todo: list[range]) -> list[tuple[
     return [group for group in groups if any(block in todo for block in group)]
 
 
-def set_up(source: Source, n: int, batch: int | None, tick: Callable[[int], None]) -> Bench:
-    """Load model and data in this process, make the twin, and measure the best batch size unless one is given."""
-    device = torch.device(source.device)
-    if device.type == "cuda":  # float32 means float32, for the attack as for the referee
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    model, dataset = source.model().to(device), source.data()
-    if dataset.digest != source.digest:
-        raise MissingError(
-            f"dataset {dataset.name!r} changed while it was used: {dataset.digest}, not {source.digest}."
-        )
-    witness = Witness(model)
-    x, _ = load_images(dataset, np.arange(min(n, DEFAULT_BATCH)), device)
-    logits = logits_of(model, x, dataset.classes)
-    witness.check("it was asked for logits")
-    if not torch.equal(logits, logits_of(model, x, dataset.classes)):
-        raise ModelError("the model gives the same images different logits each time; its randomness must be fixed.")
-    twin = accelerate(model, x)
-    witness.check("being copied")
-    # The batch size moves the last bits of float32 results, so a run keeps the one that it began with.
-    batch = batch or (quickest_batch(twin, x) if n > DEFAULT_BATCH else DEFAULT_BATCH)
-    counted = Counted(twin, tick)
-    return Bench(model, counted, witness, Witness(counted), dataset, device, batch)
-
-
 def run_blocks(bench: Bench, job: Job, group: Sequence[range]) -> list[Outcomes]:
     """The outcomes of some blocks, attacked together and judged one by one."""
     attack = bind(job.probe.attack, GIVEN) if job.probe.attack is not None else None
@@ -161,22 +112,6 @@ def _attack(bench: Bench, job: Job, attack: Callable[..., Any], x: Tensor, y: Te
         got = f"{x_adv.dtype} {list(x_adv.shape)}" if isinstance(x_adv, Tensor) else type(x_adv).__name__
         raise AttackError(f"attack {name!r} returned {got}, expected {x.dtype} {list(x.shape)}.")
     return x_adv.detach()
-
-
-def load_images(dataset: Dataset, indices: IntArray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images as float32 in [0, 1] and labels, checked; raises `MissingError` for data that is no images."""
-    pixels = dataset.images(indices)
-    x = torch.from_numpy(pixels).to(device)
-    x = x.float() / 255 if pixels.dtype == np.uint8 else x.float()
-    if not (x.min() >= 0 and x.max() <= 1):
-        raise MissingError(
-            f"dataset {dataset.name!r} has images outside [0, 1] ([{float(x.min()):.4g}, {float(x.max()):.4g}]); "
-            "normalise inside the model, not in the data."
-        )
-    labels = dataset.labels[indices]
-    if labels.min() < 0 or labels.max() >= dataset.classes:
-        raise MissingError(f"dataset {dataset.name!r} has labels outside 0..{dataset.classes - 1}.")
-    return x, torch.from_numpy(labels).to(device)
 
 
 def _outcomes(samples: IntArray, y: Tensor, verdict: Verdict, passes: IntArray) -> Outcomes:
