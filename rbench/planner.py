@@ -7,17 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from rbench.backends import counterpart
+from rbench.errors import UsageError, unknown
 from rbench.types import Job, Probe, Suite, Threat
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What a user may vary about an evaluation: seed, the first `limit` samples only, eps, and a file of weights."""
+    """What a user may vary about an evaluation: seed, the first `limit` samples only, eps, and a file of weights.
+
+    Also: some of the `probes` only, and attacks by a `backend`, another package, in the place of the native ones.
+    """
 
     seed: int = 0
     limit: int | None = None
     eps: str | None = None
     weights_file: str | None = None
+    backend: str | None = None
+    probes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()  # further words of the command line, which decide nothing about the evaluation
 
     @property
@@ -29,11 +36,51 @@ class Variant:
         if self.weights_file is not None:
             place = str(Path(self.weights_file).resolve())
             parts.append("weights-" + hashlib.sha256(place.encode()).hexdigest()[:8])
+        parts += ["only-" + "+".join(sorted(set(self.probes)))] if self.probes else []
+        parts += ["by-" + self.backend.replace(":", "_")] if self.backend is not None else []
         return "-".join(parts)
 
     def apply(self, suite: Suite) -> Suite:
-        """The suite under this variant's eps; raises `UsageError` if that is nonsense."""
-        return suite if self.eps is None else replace(suite, threat=Threat(suite.threat.norm, self.eps))
+        """The suite under this variant's eps, probes and backend; raises `UsageError` if any of them is nonsense.
+
+        Probes that were not asked for, or whose attack the backend lacks, are left out, with the scores that need them.
+        """
+        chosen = suite if self.eps is None else replace(suite, threat=Threat(suite.threat.norm, self.eps))
+        if not self.probes and self.backend is None:
+            return chosen
+        known = [probe.name for probe in suite.probes]
+        for name in self.probes:
+            if name not in known:
+                raise unknown("probe", name, known, f"suite {suite.name!r}")
+        kept = tuple(filter(None, (self._ask(probe) for probe in suite.probes)))
+        if self.backend is not None and all(probe.attack is None for probe in kept):
+            raise UsageError(f"{self.backend} has a counterpart of no attack of suite {suite.name!r}; see `rbench show`.")
+        names = {probe.name for probe in kept}
+        attacked = {probe.name for probe in kept if probe.attack is not None and self.backend is not None}
+        scores = (score for score in suite.scores if names.issuperset(score.of))
+        marked = (replace(s, title=f"{s.title or s.name} [{self.backend}]") if attacked & set(s.of) else s for s in scores)
+        return replace(chosen, probes=kept, scores=tuple(marked), diagnose=False)
+
+    def _ask(self, probe: Probe) -> Probe | None:
+        """A probe as this variant asks it, or None if it does not."""
+        if self.probes and probe.name not in self.probes:
+            return None
+        if self.backend is None or probe.attack is None:
+            return probe
+        attack = counterpart(self.backend, probe.attack, forced=bool(self.probes))
+        return replace(probe, attack=attack) if attack is not None else None
+
+    def left_out(self, suite: Suite) -> tuple[str, ...]:
+        """One line for every probe and score that this variant's backend costs the suite."""
+        if self.backend is None:
+            return ()
+        wanted, got = replace(self, backend=None).apply(suite), self.apply(suite)
+        probes = {p.name for p in wanted.probes} - {p.name for p in got.probes}
+        scores = {s.name for s in wanted.scores} - {s.name for s in got.scores}
+        return (
+            *(f"probe {p.name}: {self.backend} has no counterpart" for p in wanted.probes if p.name in probes),
+            *(f"score {s.name}: needs a probe that is left out" for s in wanted.scores if s.name in scores),
+        )
 
 
 def jobs(
@@ -99,4 +146,6 @@ def command(suite: str, model: str, variant: Variant) -> str:
     words += ["--limit", str(variant.limit)] if variant.limit is not None else []
     words += ["--eps", variant.eps] if variant.eps is not None else []
     words += ["--weights", variant.weights_file] if variant.weights_file is not None else []
+    words += [word for name in variant.probes for word in ("--probe", name)]
+    words += ["--backend", variant.backend] if variant.backend is not None else []
     return shlex.join([*words, *variant.options])
