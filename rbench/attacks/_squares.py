@@ -57,11 +57,9 @@ def propose_l2(ball: Ball, current: Tensor, share: float, words: Tensor) -> Tens
     squared = delta.square()
     budget = (ball.radius**2 - squared.flatten(1).sum(1).view(-1, 1, 1, 1)).clamp_min(0) / channels
     budget = (budget + (squared * either).sum((2, 3), keepdim=True)).sqrt()
-    upright = _bump(size, ball.x)
-    turned = (words[:, 5] >> 31).bool()[:, None]
-    first, second = torch.where(turned, columns, rows), torch.where(turned, rows, columns)
-    bump = upright[first.clamp_min(0)[:, :, None], second.clamp_min(0)[:, None, :]]
-    bump = torch.where(turned[:, :, None], bump.transpose(1, 2), bump)[:, None] * here
+    upright, turned = _bump(size, ball.x), words[:, 5] >> 31
+    places = rows.clamp_min(0)[:, :, None], columns.clamp_min(0)[:, None, :]
+    bump = torch.stack([upright, upright.T])[turned[:, None, None], *places][:, None] * here
     old = delta * here
     new = bump * _channel_signs(words[:, 2], ball.x) + old / (old.square().sum((2, 3), keepdim=True).sqrt() + TINY)
     new = new * (budget / (new.square().sum((2, 3), keepdim=True).sqrt() + TINY))
