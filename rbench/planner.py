@@ -54,11 +54,15 @@ class Variant:
                 raise unknown("probe", name, known, f"suite {suite.name!r}")
         kept = tuple(filter(None, (self._ask(probe) for probe in suite.probes)))
         if self.backend is not None and all(probe.attack is None for probe in kept):
-            raise UsageError(f"{self.backend} has a counterpart of no attack of suite {suite.name!r}; see `rbench show`.")
+            raise UsageError(
+                f"{self.backend} has a counterpart of no attack of suite {suite.name!r}; see `rbench show`."
+            )
         names = {probe.name for probe in kept}
         attacked = {probe.name for probe in kept if probe.attack is not None and self.backend is not None}
         scores = (score for score in suite.scores if names.issuperset(score.of))
-        marked = (replace(s, title=f"{s.title or s.name} [{self.backend}]") if attacked & set(s.of) else s for s in scores)
+        marked = (
+            replace(s, title=f"{s.title or s.name} [{self.backend}]") if attacked & set(s.of) else s for s in scores
+        )
         return replace(chosen, probes=kept, scores=tuple(marked), diagnose=False)
 
     def _ask(self, probe: Probe) -> Probe | None:

@@ -11,8 +11,8 @@ from typing import Any
 from rbench.errors import MissingError, UsageError, unknown
 from rbench.types import Call
 
-FGSM, PGD, AUTOATTACK, APGD, FAB, SQUARE = (
-    f"rbench.attacks.{name}:{name}" for name in ("fgsm", "pgd", "autoattack", "apgd", "fab", "square")
+FGSM, PGD, MIFGSM, AUTOATTACK, APGD, FAB, SQUARE = (
+    f"rbench.attacks.{name}:{name}" for name in ("fgsm", "pgd", "mifgsm", "autoattack", "apgd", "fab", "square")
 )
 PACKAGES = ("pyautoattack", "torchattacks")
 Arguments = Mapping[str, Any]
@@ -45,6 +45,7 @@ TORCHATTACKS: Mapping[str, Match] = {
     "PGD": Match(PGD, _plain_pgd),
     "PGDL2": Match(PGD, _plain_pgd),
     "BIM": Match(PGD, lambda args: _plain_pgd(args) and args.get("start") is False),
+    "MIFGSM": Match(MIFGSM, lambda args: _plain_pgd(args) and not args.get("start", False)),
     "APGD": Match(APGD, _loss("ce", "dlr")),
     "APGDT": Match(APGD, lambda args: args.get("loss") == "dlr-targeted" and args.get("targets", 9) == 9),
     "FAB": Match(FAB, lambda args: args.get("targets", 9) == 9),

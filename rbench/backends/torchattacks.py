@@ -17,8 +17,19 @@ from rbench.rng import Draws
 from rbench.types import Threat, fraction
 
 L2_ONLY = {"PGDL2", "PGDRSL2"}
-SAME = {"steps": "steps", "restarts": "n_restarts", "eot": "eot_iter", "rho": "rho", "loss": "loss", "p": "p_init"}
-SAME |= {"queries": "n_queries", "start": "random_start", "targeted": "multi_targeted", "version": "version"}
+SAME = {  # the native name of a parameter, and theirs
+    "steps": "steps",
+    "restarts": "n_restarts",
+    "start": "random_start",
+    "decay": "decay",
+    "loss": "loss",
+    "eot": "eot_iter",
+    "rho": "rho",
+    "targeted": "multi_targeted",
+    "queries": "n_queries",
+    "p": "p_init",
+    "version": "version",
+}
 
 
 @third_party("torchattacks")

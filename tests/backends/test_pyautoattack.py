@@ -13,14 +13,14 @@ from rbench.referee import judge
 from rbench.rng import Draws
 from rbench.types import Threat
 
-THREATS = [Threat("linf", "8/255"), Threat("l2", "1/2")]
+THREATS = [Threat("linf", "32/255"), Threat("l2", "3")]
 SHORT = {
     "apgd": {"steps": 10},
     "apgd-dlr": {"steps": 10, "loss": "dlr"},
     "apgd-t": {"steps": 5, "loss": "dlr-targeted", "targets": 3},
     "fab": {"steps": 5, "targets": 3},
     "fab-untargeted": {"steps": 5, "targeted": False, "restarts": 2},
-    "square": {"queries": 200},
+    "square": {"queries": 100},
     "autoattack": {"version": "custom", "attacks": ("apgd-ce", "fab-t")},
 }
 
@@ -59,7 +59,7 @@ def test_all_its_parameters_reach_the_package(name, batch):
     changes = {
         "apgd": [{"loss": "dlr"}, {"steps": 9}, {"restarts": 3}, {"eot": 2}, {"rho": 0.1, "steps": 40}],
         "fab": [{"steps": 3}, {"restarts": 3}, {"targeted": False}, {"targets": 1}],
-        "square": [{"queries": 50}, {"restarts": 3}, {"p": 0.1}],
+        "square": [{"queries": 20}, {"restarts": 3}, {"p": 0.1}],
     }[name]
     short = {**SHORT[name], **({"targets": 2} if name == "fab" else {})}
     tiny = Threat("linf", "1/2550")  # nothing falls, so that no attack stops early
