@@ -14,7 +14,7 @@ from PIL import Image
 from rbench.errors import MissingError
 from rbench.types import IntArray, canonical_json
 
-HASHED = 512  # files whose bytes enter the digest: 60 MB of ImageNet, which takes well under a second
+HASHED = 512  # files whose bytes enter the digest: 60 MB of ImageNet, read in about a second
 SUFFIXES = (".jpeg", ".jpg", ".png")
 
 

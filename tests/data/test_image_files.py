@@ -53,7 +53,8 @@ def test_a_file_that_is_cut_short_is_named(tmp_path, suffix):
         data.images(np.array([0]))
 
 
-def test_the_digest_sees_names_sizes_labels_order_and_transform(files, tmp_path):
+def test_the_digest_sees_names_sizes_labels_order_and_transform(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "HASHED", 2)  # the contents of what is changed below are not among them
     base = fresh(files)
     other = tmp_path / "y_5.png"
     other.write_bytes(files.files[5].read_bytes())

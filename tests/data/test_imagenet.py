@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
+from torchvision.datasets import ImageFolder
 
 from rbench.data import imagenet as module
 from rbench.data.imagenet import imagenet
@@ -64,6 +65,8 @@ def test_folders_are_classes_in_the_order_of_their_wnids(sorted_):
     assert (data.name, data.classes, data.labels.dtype) == ("imagenet", 3, np.int64)
     assert data.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert numbers(data) == [1, 5, 4, 6, 2, 3]
+    expected = ImageFolder(sorted_ / "val").samples
+    assert [(str(path), label) for path, label in zip(data.files, data.labels.tolist(), strict=True)] == expected
 
 
 def test_the_official_archives_are_the_same_dataset(flat, request):

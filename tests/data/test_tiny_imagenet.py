@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import ImageFolder
 
 from rbench.data import tiny_imagenet as module
 from rbench.data.tiny_imagenet import tiny_imagenet
@@ -81,6 +82,8 @@ def test_the_training_images_come_by_class_and_number(official):
     data = tiny_imagenet("train")
     assert data.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert [path.name for path in data.files] == [f"{wnid}_{k}.JPEG" for wnid in sorted(WNIDS) for k in (0, 1)]
+    expected = ImageFolder(official[0] / "train").samples
+    assert [(str(path), label) for path, label in zip(data.files, data.labels.tolist(), strict=True)] == expected
 
 
 def test_the_data_folder_may_be_the_dataset_itself(official, monkeypatch):
