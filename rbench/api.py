@@ -1,20 +1,23 @@
-"""The verbs as functions: evaluate, plan, table, train, check and load_model."""
+"""The verbs as functions: evaluate, plan, table, train, check, explain and load_model."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbench import __version__, backends, planner, sheet
+from rbench import backends, identity, planner, sheet
+from rbench.assess import Assessment, assess
 from rbench.catalog import Catalog, bind, resolve
+from rbench.codes import CODES, diagnostic
 from rbench.errors import InterruptedRunError, MissingError, RbenchError, UsageError
 from rbench.planner import Variant
+from rbench.sources import data_source, dataset_of
 from rbench.store import Run, set_aside
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
-from rbench.types import Cell, Column, Dataset, Job, Score, Sheet, Suite, digest_of
+from rbench.types import Cell, Column, Dataset, Finding, Score, Sheet, Suite, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A finished evaluation: its scores by name, its sheet and the folder that holds the evidence."""
+    """A finished evaluation: its scores by name, its verdict, its sheet and the folder that holds the evidence."""
 
     suite: Suite
     model: str
@@ -33,6 +36,8 @@ class Evaluation:
     folder: Path
     sheet: Sheet
     fresh_blocks: int
+    verdict: Verdict
+    findings: tuple[Finding, ...]
     left_out: tuple[str, ...] = ()  # what the backend has no counterpart of
 
     @property
@@ -69,9 +74,9 @@ def evaluate(
 
     `model` is a name in the catalog, "file.py:function" that builds one, or an `nn.Module` from images in [0, 1] to
     logits. `probes` asks only those of the suite; `backend` runs the attacks by another package ("pyautoattack",
-    "torchattacks:PGD"). `workers` processes share the work on a CPU, None for one a core; a script that asks for more than one must
-    guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s that say what is wrong, where, and the
-    remedy.
+    "torchattacks:PGD"). `workers` processes share the work on a CPU, None for one a core; a script that asks for more
+    than one must guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s that say what is wrong,
+    where, and the remedy.
     """
     from rbench.progress import progress_bar
 
@@ -81,43 +86,47 @@ def evaluate(
     for score in spec.scores:
         resolve(score.use)  # a misspelt metric must not wait for the attacks
     subject = subject_of(catalog, model, variant, spec)
-    with _data_source(data_dir, download):
-        dataset = _dataset(spec)
+    surrogates = identity.surrogates(catalog, spec)
+    with data_source(data_dir, download):
+        dataset = dataset_of(spec)
         n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
         run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
         if fresh:
             set_aside(run.folder)
-        manifest = _manifest(spec, subject, dataset, n, seed)
-        jobs = _jobs(spec, subject, dataset, seed)
+        manifest = identity.manifest(spec, subject, surrogates, dataset, n, seed)
+        jobs = identity.jobs(spec, subject, surrogates, dataset, seed)
         with run.writing(manifest):
             todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
-            if any(run.findings(job.probe.name) is None for job in jobs):
-                from rbench import bench, engine
+            unmeasured = spec.diagnose and spec.draws == 1 and run.measurements() is None
+            if unmeasured or any(run.findings(job.probe.name) is None for job in jobs):
+                from rbench import bench, engine, measure
 
                 place = device_of(device, subject.module)
-                source = bench.Source(subject.load, partial(_dataset, spec), dataset.digest, place)
+                loaders = {name: surrogate.load for name, surrogate in surrogates.items()}
+                data = partial(dataset_of, spec)
+                source = bench.Source(subject.load, data, dataset.digest, place, loaders, spec.draws)
                 count = workers_for(workers, subject, place)
                 with progress_bar(show=progress) as bar, _interruptible(), undisturbed(subject.module, place):
+                    if unmeasured:
+                        run.measured(measure.look(source, spec.threat, n, seed, bar))
                     engine.run(jobs, source, n, run, batch=batch, workers=count, progress=bar)
-    done = _evaluation(spec, subject, run, variant, todo, len(dataset.labels))
+            found = assess(spec, run, sheet.claiming(subject.card, variant))
+            run.judged(found.verdict, found.findings, diagnosed=found.diagnosed)
+    done = _evaluation(spec, subject, run, variant, todo, len(dataset.labels), found)
     return replace(done, left_out=variant.left_out(catalog.suite(suite)))
 
 
-def _jobs(suite: Suite, subject: Subject, dataset: Dataset, seed: int) -> tuple[Job, ...]:
-    code = digest_of(sheet.code_of(suite, subject.arch))
-    return planner.jobs(suite, model=subject.name, weights=subject.digest, data=dataset.digest, code=code, seed=seed)
-
-
-def _evaluation(suite: Suite, subject: Subject, run: Run, variant: Variant, todo: int, total: int) -> Evaluation:
-    found = sheet.scores_of(suite, run)
-    scores = {name: score for name, score in found.items() if score is not None}
+def _evaluation(
+    suite: Suite, subject: Subject, run: Run, variant: Variant, todo: int, total: int, found: Assessment
+) -> Evaluation:
+    scores = {name: score for name, score in found.scores.items() if score is not None}
     columns = tuple(Column(f"{suite.name}:{s.name}", s.title or s.name, s.higher_is_better) for s in suite.scores)
     cells = {(subject.name, f"{suite.name}:{name}"): Cell(score, total) for name, score in scores.items()}
     title = subject.card.title if subject.card is not None else subject.name
-    page = Sheet(
-        suite.name, suite.title, (sheet.protocol_of(suite, variant, total),), ((subject.name, title),), columns, cells
-    )
-    return Evaluation(suite, subject.name, scores, run.folder, page, todo)
+    protocol, rows = (sheet.protocol_of(suite, variant, total),), ((subject.name, title),)
+    verdicts = {(subject.name, suite.name): found.shown} if found.shown is not None else {}
+    page = Sheet(suite.name, suite.title, protocol, rows, columns, cells, verdicts)
+    return Evaluation(suite, subject.name, scores, run.folder, page, todo, found.verdict, found.findings)
 
 
 def plan(
@@ -139,12 +148,12 @@ def plan(
     variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
     subject = subject_of(catalog, model, variant, spec)
-    with _data_source(data_dir, download=False):
-        dataset = _dataset(spec)
+    with data_source(data_dir, download=False):
+        dataset = dataset_of(spec)
     n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
     run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
     rows = []
-    for job in _jobs(spec, subject, dataset, seed):
+    for job in identity.jobs(spec, subject, identity.surrogates(catalog, spec), dataset, seed):
         left = planner.left(job, n, run.done(job))
         samples = sum(map(len, left))
         attack = job.probe.attack.use if job.probe.attack else "none"
@@ -190,7 +199,7 @@ def train(
 
     catalog = catalog or Catalog.find()
     folder = Path(out) if out is not None else runs_root(None) / "train"
-    with _data_source(data_dir, download), _interruptible():
+    with data_source(data_dir, download), _interruptible():
         return run(catalog, name, seed=seed, out=folder, progress=progress)
 
 
@@ -213,7 +222,17 @@ def check(model: str | None = None, suite: str | None = None, *, catalog: Catalo
         raise UsageError("checking a model needs a suite too: rbench check --model NAME --suite NAME.")
     spec = catalog.suite(suite)
     subject = subject_of(catalog, model, Variant(), spec)
-    return list(checks.observe(subject.load(), _dataset(spec), spec))
+    return list(checks.observe(subject.load(), dataset_of(spec), spec))
+
+
+def explain(code: str | None = None) -> str:
+    """What a diagnostic such as RB114 computes, when it speaks, what that means and what to do; a list without a code.
+
+    Raises `UsageError` with the nearest match for a code that does not exist.
+    """
+    if code is not None:
+        return diagnostic(code).explanation()
+    return "\n".join(f"{found.code}  {found.name:<16}  {found.threshold}" for found in CODES.values())
 
 
 def runs_root(runs: str | Path | None) -> Path:
@@ -237,52 +256,6 @@ def _variant(
         backends.require(backend)
     file = str(weights) if weights is not None else None
     return Variant(seed, limit, eps, file, probes=tuple(dict.fromkeys(probes)), backend=backend)
-
-
-def _manifest(suite: Suite, subject: Subject, dataset: Dataset, n: int, seed: int) -> dict[str, Any]:
-    """What a run is pinned to."""
-    return {
-        "rbench": __version__,
-        "suite": sheet.identity(suite),
-        "model": subject.name,
-        "arch": asdict(subject.arch) if subject.arch is not None else None,
-        "weights": subject.digest,
-        "data": dataset.digest,
-        "samples": n,
-        "total": len(dataset.labels),
-        "seed": seed,
-        "code": sheet.code_of(suite, subject.arch),
-    }
-
-
-def _dataset(suite: Suite) -> Dataset:
-    load = bind(suite.data)
-    try:
-        dataset: Dataset = load()
-    except RbenchError:
-        raise
-    except Exception as error:
-        raise MissingError(f"{suite.data.use} cannot load its data: {type(error).__name__}: {error}.") from error
-    return dataset
-
-
-@contextmanager
-def _data_source(data_dir: str | Path | None, download: bool) -> Iterator[None]:
-    """Tell the loaders where data lies, for the time of one call."""
-    wanted = {
-        "RBENCH_DATA": str(data_dir) if data_dir is not None else None,
-        "RBENCH_DOWNLOAD": "1" if download else None,
-    }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update({name: value for name, value in wanted.items() if value is not None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

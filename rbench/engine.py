@@ -15,8 +15,8 @@ from rbench.catalog import bind
 from rbench.errors import AttackError, RbenchError
 from rbench.planner import blocks, count, left
 from rbench.progress import Progress
-from rbench.referee import Verdict, judge, logits_of
-from rbench.rng import Draws
+from rbench.referee import Verdict, judge, opinion
+from rbench.rng import Draws, seed_of, seeded
 from rbench.store import Run
 from rbench.types import Finding, IntArray, Job, Outcomes
 from rbench.workers import Workers
@@ -36,7 +36,8 @@ def run(
     jobs = [job for job in jobs if store.findings(job.probe.name) is None]
     if not jobs:
         return
-    bench = set_up(source, n, batch or store.settings().get("batch"), progress.tick)
+    probes = [job.probe for job in jobs]
+    bench = set_up(source, probes, n, batch or store.settings().get("batch"), progress.tick)
     store.remember(
         {
             "batch": bench.batch,
@@ -45,7 +46,7 @@ def run(
             **{package: version(package) for package in sorted({name for name in foreign.values() if name})},
         }
     )
-    prepare = partial(set_up, source, n, bench.batch)
+    prepare = partial(set_up, source, probes, n, bench.batch)
     with Workers(workers, prepare, bench, progress.tick) as pool:
         for job in jobs:
             todo = left(job, n, store.done(job))
@@ -77,8 +78,11 @@ def run_blocks(bench: Bench, job: Job, group: Sequence[range]) -> list[Outcomes]
     samples = np.concatenate([np.array(block) for block in group])
     x, y = load_images(bench.dataset, samples, bench.device)
     spans = [slice(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *map(len, group)]))]
-    bench.twin.take()  # an attack that failed before may have left counts behind
-    correct = torch.cat([logits_of(bench.model, x[span], bench.dataset.classes).argmax(1) for span in spans]) == y
+    crafting, classes = bench.crafting(job.probe), bench.dataset.classes
+    crafting.twin.take()  # an attack that failed before may have left counts behind
+    seeds = [_seeds(job, block) for block in group]
+    views = [opinion(bench.model, x[s], y[s], classes, draws)[0] for s, draws in zip(spans, seeds, strict=True)]
+    correct = torch.cat(views) == y
     x_adv = x.clone()
     passes = np.zeros((len(samples), 2), dtype=np.int64)
     if attack is not None:
@@ -86,23 +90,38 @@ def run_blocks(bench: Bench, job: Job, group: Sequence[range]) -> list[Outcomes]
         size = len(samples) if _third_party(attack) else bench.batch
         for part in rows.split(size) if len(rows) else ():
             x_adv[part] = _attack(bench, job, attack, x[part], y[part], torch.from_numpy(samples)[part.cpu()])
-            passes[part.cpu().numpy()] = _spread(bench.twin.take(), len(part))
-    classes, name = bench.dataset.classes, job.probe.name
+            passes[part.cpu().numpy()] = _spread(crafting.twin.take(), len(part))
     outcomes = []
-    for span in spans:
-        verdict = judge(bench.model, x[span], y[span], x_adv[span], job.threat, classes=classes, attack=name)
-        outcomes.append(_outcomes(samples[span], y[span], verdict, passes[span]))
-    bench.witness.check(f"probe {name!r} ran")
-    bench.twin_witness.check(f"attack {name!r} had it", AttackError)
+    name = job.probe.name
+    for span, draws in zip(spans, seeds, strict=True):
+        x_now, y_now = x[span], y[span]
+        verdict = judge(bench.model, x_now, y_now, x_adv[span], job.threat, classes=classes, attack=name, seeds=draws)
+        known = torch.zeros_like(y_now, dtype=torch.bool)
+        if job.probe.surrogates:
+            known = opinion(crafting.model, x_now, y_now, classes, draws)[0] == y_now
+        outcomes.append(_outcomes(samples[span], y_now, known, verdict, passes[span]))
+    for pair in (bench.own, crafting):
+        pair.check(name)
     return outcomes
+
+
+def _seeds(job: Job, block: Sequence[int]) -> tuple[int, ...]:
+    """The seeds of the draws that judge a block; none for a model that is the same each time.
+
+    They are those that decide whether an image is attacked at all, lest one that was spared for being wrong turn right.
+    """
+    if job.draws == 1:
+        return ()
+    return tuple(seed_of(job.seed, job.probe.name, "judge", block[0], draw) for draw in range(job.draws))
 
 
 def _attack(bench: Bench, job: Job, attack: Callable[..., Any], x: Tensor, y: Tensor, samples: Tensor) -> Tensor:
     """What an attack returns for samples that the model gets right; whatever it raises becomes an `AttackError`."""
-    rng = Draws(job.seed, job.probe.name, samples.to(bench.device))
     name = job.probe.name
+    rng = Draws(job.seed, name, samples.to(bench.device))
     try:
-        x_adv = attack(bench.twin, x.clone(), y.clone(), job.threat, rng=rng)
+        with seeded(seed_of(job.seed, name, "attack", int(samples[0])), bench.device):
+            x_adv = attack(bench.crafting(job.probe).twin, x.clone(), y.clone(), job.threat, rng=rng)
     except RbenchError:
         raise
     except Exception as error:
@@ -114,12 +133,11 @@ def _attack(bench: Bench, job: Job, attack: Callable[..., Any], x: Tensor, y: Te
     return x_adv.detach()
 
 
-def _outcomes(samples: IntArray, y: Tensor, verdict: Verdict, passes: IntArray) -> Outcomes:
-    zeros = np.zeros(len(samples), dtype=np.int64)
+def _outcomes(samples: IntArray, y: Tensor, known: Tensor, verdict: Verdict, passes: IntArray) -> Outcomes:
     return Outcomes(
         sample=samples.astype(np.int64),
-        group=zeros,
-        frame=zeros,
+        group=known.long().cpu().numpy(),
+        frame=np.zeros(len(samples), dtype=np.int64),
         label=y.cpu().numpy(),
         pred=verdict.pred.cpu().numpy(),
         margin=verdict.margin.double().cpu().numpy(),

@@ -1,11 +1,13 @@
 """The judge of every attack: recomputes what an attack returns, on the model as given, and refuses cheating."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rbench.errors import AttackError, ModelError, RbenchError
+from rbench.rng import seeded
 from rbench.types import Threat
 
 
@@ -62,10 +64,43 @@ def logits_of(model: nn.Module, x: Tensor, classes: int) -> Tensor:
     return logits
 
 
+def opinion(model: nn.Module, x: Tensor, y: Tensor, classes: int, seeds: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+    """The class [B] that a model gives to images x [B, C, H, W] with labels y [B], and z_y - max_{k != y} z_k, [B].
+
+    With `seeds` the model is asked once under each, torch's global generators seeded by it: the class is the one with
+    the most votes, where a tie goes against the label, and the margin is the mean of all.
+    """
+    if not seeds:
+        logits = logits_of(model, x, classes)
+        return logits.argmax(1), _margin(logits, y)
+    votes = x.new_zeros(len(x), classes, dtype=torch.float64)
+    margin = x.new_zeros(len(x), dtype=torch.float64)
+    for seed in seeds:
+        with seeded(seed, x.device):
+            logits = logits_of(model, x, classes)
+        votes.scatter_add_(1, logits.argmax(1, keepdim=True), votes.new_ones(len(x), 1))
+        margin += _margin(logits, y)
+    votes.scatter_add_(1, y[:, None], votes.new_full((len(x), 1), -0.5))  # a draw of votes is no robustness
+    return votes.argmax(1), margin / len(seeds)
+
+
+def _margin(logits: Tensor, y: Tensor) -> Tensor:
+    own = logits.gather(1, y[:, None])[:, 0]
+    return own - logits.scatter(1, y[:, None], -torch.inf).amax(1)
+
+
 def judge(
-    model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, threat: Threat, *, classes: int, attack: str
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    x_adv: Tensor,
+    threat: Threat,
+    *,
+    classes: int,
+    attack: str,
+    seeds: Sequence[int] = (),
 ) -> Verdict:
-    """The verdict on what an attack made of images x [B, C, H, W] with labels y [B].
+    """The verdict on what an attack made of images x [B, C, H, W] with labels y [B]; for `seeds` see `opinion`.
 
     Raises `AttackError`, naming the attack, unless x_adv has the shape, dtype and device of x, is finite, in [0, 1] and
     within eps (1 + 1e-5) + 1e-6 of x. Nothing is ever clipped on an attack's behalf.
@@ -89,7 +124,5 @@ def judge(
             f"attack {attack!r} left the {threat.norm} ball of eps = {threat.eps} ({threat.radius:.6g}): "
             f"distance {float(distance.max()):.6g}."
         )
-    logits = logits_of(model, x_adv, classes)
-    own = logits.gather(1, y[:, None])[:, 0]
-    margin = own - logits.scatter(1, y[:, None], -torch.inf).amax(1)
-    return Verdict(logits.argmax(1), margin, distance)
+    pred, margin = opinion(model, x_adv, y, classes, seeds)
+    return Verdict(pred, margin, distance)

@@ -5,7 +5,8 @@ Results therefore do not depend on batch size, order, shard or on where a run wa
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -36,6 +37,20 @@ def stream_key(seed: int, stream: str) -> tuple[int, int]:
     """The Philox key of a named stream under a seed."""
     word = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     return int.from_bytes(word[:4], "little"), int.from_bytes(word[4:8], "little")
+
+
+def seed_of(seed: int, *words: str | int) -> int:
+    """A seed in [0, 2^63) for torch's global generators: a pure function of a seed and some words."""
+    word = hashlib.sha256("/".join(map(str, (seed, *words))).encode()).digest()
+    return int.from_bytes(word[:8], "little") >> 1
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators, of the CPU and of a device, for a while; they are as they were afterwards."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 class Draws:

@@ -1,37 +1,16 @@
 """Store and specs to scores of models by columns, and what is missing; pure but for reading the store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rbench import flags
-from rbench.catalog import Catalog, resolve, source_digest
-from rbench.errors import UsageError, unknown
+from rbench.assess import assess
+from rbench.catalog import Catalog, source_digest
+from rbench.errors import unknown
 from rbench.planner import Variant, command, run_folder
 from rbench.store import Run
-from rbench.types import Call, Cell, Column, Finding, Outcomes, Score, Sheet, Suite, TableSpec
-
-
-def scores_of(suite: Suite, run: Run) -> dict[str, Score | None]:
-    """Every score of a suite whose probes are complete in a run; None for the others."""
-    names = [probe.name for probe in suite.probes]
-    evidence = {name: outcomes for name in names if (outcomes := run.outcomes(name)) is not None}
-    findings = {name: (*(run.findings(name) or ()), *flags.find(suite, name, evidence)) for name in evidence}
-    return {score.name: _score(score.use, score.of, evidence, findings) for score in suite.scores}
-
-
-def _score(
-    use: str, probes: Sequence[str], evidence: Mapping[str, Outcomes], findings: Mapping[str, tuple[Finding, ...]]
-) -> Score | None:
-    if any(name not in evidence for name in probes):
-        return None
-    try:
-        score: Score = resolve(use)([evidence[name] for name in probes])
-    except ValueError as error:
-        raise UsageError(f"{use} cannot score the probes {', '.join(probes)}: {error}.") from error
-    own = tuple(dict.fromkeys(finding for name in probes for finding in findings[name]))
-    return Score(score.value, score.interval, score.n, own)
+from rbench.types import Call, Cell, Column, ModelCard, Sheet, Suite, TableSpec, Verdict
 
 
 def table_spec(catalog: Catalog, name: str) -> TableSpec:
@@ -59,28 +38,38 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
         columns.append(Column(key, score.title or score.name, score.higher_is_better))
     cells: dict[tuple[str, str], Cell] = {}
     totals: dict[str, int] = {}
+    verdicts: dict[tuple[str, str], Verdict] = {}
     for model in spec.models:
         for suite in suites.values():
-            row, total = _row(catalog, suite, model, root, variant)
+            row, total, verdict = _row(catalog, suite, model, root, variant)
             totals[suite.name] = max(total, totals.get(suite.name, 0))
             cells.update({(model, f"{suite.name}:{name}"): cell for name, cell in row.items()})
+            verdicts.update({(model, suite.name): verdict} if verdict is not None else {})
     rows = tuple((model, catalog.model(model).title) for model in spec.models)
     protocol = tuple(protocol_of(suite, variant, totals[suite.name]) for suite in suites.values())
-    return Sheet(spec.name, spec.title, protocol, rows, tuple(columns), cells)
+    return Sheet(spec.name, spec.title, protocol, rows, tuple(columns), cells, verdicts)
 
 
-def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant) -> tuple[dict[str, Cell], int]:
-    """The cells of one model and suite, and the size of the whole dataset (0 if nothing has run)."""
+def _row(
+    catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant
+) -> tuple[dict[str, Cell], int, Verdict | None]:
+    """The cells of one model and suite, the size of the whole dataset (0 if nothing has run) and the verdict."""
     run = Run(run_folder(root, suite.name, model, variant))
     fill = command(suite.name, model, variant)
     manifest = run.manifest()
     if manifest is not None and not is_current(catalog, suite, model, manifest, variant):
         manifest, fill = None, f"{fill} --fresh"
     if manifest is None:
-        return {score.name: Cell(missing=fill) for score in suite.scores}, 0
+        return {score.name: Cell(missing=fill) for score in suite.scores}, 0, None
     total = int(manifest["total"])
-    scores = scores_of(suite, run)
-    return {name: Cell(score, total, "" if score else fill) for name, score in scores.items()}, total
+    found = assess(suite, run, claiming(catalog.model(model), variant))
+    cells = {name: Cell(score, total, "" if score else fill) for name, score in found.scores.items()}
+    return cells, total, found.shown
+
+
+def claiming(card: ModelCard | None, variant: Variant) -> ModelCard | None:
+    """The card whose claims are about this evaluation: none, if the user names other weights."""
+    return card if variant.weights_file is None else None
 
 
 def is_current(catalog: Catalog, suite: Suite, model: str, manifest: Mapping[str, Any], variant: Variant) -> bool:
@@ -88,15 +77,25 @@ def is_current(catalog: Catalog, suite: Suite, model: str, manifest: Mapping[str
     card = catalog.model(model)
     if manifest["suite"] != identity(suite) or manifest["arch"] != asdict(card.arch):
         return False
-    if manifest["code"] != code_of(suite, card.arch):
+    surrogates = surrogate_cards(catalog, suite)
+    if manifest["code"] != code_of(suite, card.arch, *(other.arch for other in surrogates.values())):
+        return False
+    pinned = {name: [catalog.weights(other)[1], asdict(other.arch)] for name, other in surrogates.items()}
+    if manifest.get("surrogates", {}) != pinned:
         return False
     return variant.weights_file is not None or bool(manifest["weights"] == catalog.weights(card)[1])
 
 
-def code_of(suite: Suite, arch: Call | None) -> dict[str, str]:
-    """Digests of all code that the outcomes of a suite on a model depend on."""
+def surrogate_cards(catalog: Catalog, suite: Suite) -> dict[str, ModelCard]:
+    """The cards of all models that the probes of a suite craft on in the place of the model itself."""
+    names = dict.fromkeys(name for probe in suite.probes for name in probe.surrogates)
+    return {name: catalog.model(name) for name in names}
+
+
+def code_of(suite: Suite, *archs: Call | None) -> dict[str, str]:
+    """Digests of all code that the outcomes of a suite depend on, for models of some architectures."""
     pointers = {suite.data.use, *(probe.attack.use for probe in suite.probes if probe.attack is not None)}
-    pointers |= {arch.use} if arch is not None else set()
+    pointers |= {arch.use for arch in archs if arch is not None}
     own = "rbench.engine:run"
     foreign = sorted(use for use in pointers if use.split(".")[0] != "rbench")
     return {("rbench" if use == own else use): source_digest(use)[:16] for use in (own, *foreign)}

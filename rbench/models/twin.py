@@ -3,39 +3,62 @@
 import copy
 import inspect
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rbench.errors import ModelError
+from rbench.models.hooks import hooks_of, straight_through
+from rbench.rng import seeded
 
 AGREEMENT = 1e-4  # largest difference of logits or gradients, relative to their scale, that counts as rounding
 
 
 class Counted(nn.Module):
-    """Counts the samples that pass forwards and backwards through a model, and notices logits that are not finite."""
+    """Counts the samples that pass forwards and backwards through a model, and notices logits that are not finite.
 
-    def __init__(self, inner: nn.Module, tick: Callable[[int], None]) -> None:
+    It shows the hooks that the model inside has (see `rbench.models.hooks`) and counts what passes through them too;
+    where that is a stand-in `bpda`, gradients are the stand-in's. One pass through an ensemble counts as `passes`.
+    """
+
+    def __init__(self, inner: nn.Module, tick: Callable[[int], None], passes: int = 1) -> None:
         super().__init__()
         self.inner = inner
         self.forwards = self.backwards = 0
-        self._tick = tick
+        self._tick, self._passes = tick, passes
         self._finite = torch.ones((), dtype=torch.bool)
+        hooks = hooks_of(inner)
+        self._bpda = hooks.pop("bpda", None)
+        for name, hook in hooks.items():
+            setattr(self, name, partial(self._asked, hook))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits of the model inside."""
-        self.forwards += len(x)
-        self._tick(len(x))
-        logits: Tensor = self.inner(x)
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        """The logits of the model inside, under a code for its router if one is given."""
+        given = {} if code is None else {"code": code}
+        if self._bpda is None or not (torch.is_grad_enabled() and x.requires_grad):
+            return self._passed(x, self.inner(x, **given))
+        with torch.no_grad():
+            hard = self._passed(x, self.inner(x, **given))
+        return self._passed(x, straight_through(hard, self._bpda(x, **given)))
+
+    def _asked(self, hook: Callable[[Tensor], Any], x: Tensor) -> Any:
+        answer = hook(x)
+        return self._passed(x, answer) if isinstance(answer, Tensor) else answer
+
+    def _passed(self, x: Tensor, output: Tensor) -> Tensor:
+        self.forwards += self._passes * len(x)
+        self._tick(self._passes * len(x))
         # Kept on the device and asked for at the end: a question to the device here would stall every step.
-        self._finite = self._finite.to(logits.device) & torch.isfinite(logits.detach()).all()
-        if logits.requires_grad:
-            logits.register_hook(self._count)
-        return logits
+        self._finite = self._finite.to(output.device) & torch.isfinite(output.detach()).all()
+        if output.requires_grad:
+            output.register_hook(self._count)
+        return output
 
     def _count(self, grad: Tensor) -> None:
-        self.backwards += len(grad)
+        self.backwards += self._passes * len(grad)
 
     def take(self) -> tuple[int, int]:
         """The counts since the last call; raises `ModelError` if any logits were NaN or infinite.
@@ -72,13 +95,16 @@ def accelerate(model: nn.Module, x: Tensor) -> nn.Module:
     """A copy of `model` in eval mode, frozen, with batch norm folded into convolutions and weights in channels_last.
 
     The copy's logits and input gradients are compared on images x [B, C, H, W]; wherever the model cannot be copied or
-    traced, or the fast copy differs by more than rounding, a plainer one is returned.
+    traced, or the fast copy differs by more than rounding, a plainer one is returned. Tracing would lose hooks and turn
+    random numbers into constants, so models with either are only copied.
     """
     try:
         twin = copy.deepcopy(model)
     except Exception:  # noqa: BLE001 - foreign modules fail to copy in their own ways; then the model serves itself
         return model
     twin = twin.eval().requires_grad_(False)
+    if hooks_of(twin) or is_random(twin, x):
+        return twin
     try:
         fast = _fold(twin).to(memory_format=torch.channels_last)
         if all(_agree(*pair) for pair in zip(_probe(twin, x), _probe(fast, x), strict=True)):
@@ -86,6 +112,20 @@ def accelerate(model: nn.Module, x: Tensor) -> nn.Module:
     except Exception:  # noqa: BLE001, S110 - tracing is best effort: dynamic models stay as they are
         pass
     return twin
+
+
+@torch.no_grad()
+def is_random(model: nn.Module, x: Tensor) -> bool:
+    """Whether a model draws from torch's global generators when it is asked for the logits of images x [B, C, H, W]."""
+    with seeded(0, x.device):
+        before = _generators(x.device)
+        model(x)
+        return not all(map(torch.equal, before, _generators(x.device)))
+
+
+def _generators(device: torch.device) -> list[Tensor]:
+    """The states of the global generators of the CPU and of a device."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
 def _probe(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
