@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from rbench import backends, identity, planner, sheet
 from rbench.assess import Assessment, assess
-from rbench.catalog import Catalog, bind, resolve
+from rbench.catalog import Catalog, resolve
 from rbench.codes import CODES, diagnostic
-from rbench.errors import InterruptedRunError, MissingError, RbenchError, UsageError
+from rbench.errors import InterruptedRunError, UsageError
 from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
 from rbench.store import Run, set_aside
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
-from rbench.types import Cell, Column, Dataset, Finding, Score, Sheet, Suite, Verdict
+from rbench.types import Cell, Column, Finding, Score, Sheet, Suite, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,11 @@ class Evaluation:
     verdict: Verdict
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...] = ()  # what the backend has no counterpart of
+
+    @property
+    def where(self) -> str:
+        """Where the evidence lies, as part of a sentence."""
+        return f"evidence in {self.folder}"
 
     @property
     def samples(self) -> "pd.DataFrame":
@@ -158,7 +163,13 @@ def plan(
         samples = sum(map(len, left))
         attack = job.probe.attack.use if job.probe.attack else "none"
         rows.append(
-            {"probe": job.probe.name, "attack": attack, "done": planner.count(n, job.probe) - samples, "left": samples, "blocks": len(left)}
+            {
+                "probe": job.probe.name,
+                "attack": attack,
+                "done": planner.count(n, job.probe) - samples,
+                "left": samples,
+                "blocks": len(left),
+            }
         )
     lost = variant.left_out(catalog.suite(suite))
     return rows + [{"probe": "-", "attack": f"left out: {line}", "done": 0, "left": 0, "blocks": 0} for line in lost]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rbench.catalog import resolve
 from rbench.errors import AttackError, MissingError, ModelError, UsageError
 from rbench.models.twin import Counted, accelerate
-from rbench.referee import Witness, logits_of
+from rbench.referee import Witness, logits_of, loneliness
 from rbench.rng import seeded
 from rbench.tuning import DEFAULT_BATCH, quickest_batch
 from rbench.types import Dataset, IntArray, Probe
@@ -127,7 +127,9 @@ def _pair(models: Sequence[nn.Module], x: Tensor, classes: int, draws: int, tick
         remedy = "fix its randomness, or choose a suite with draws, such as digits-rand"
         if draws > 1:
             remedy = "let its randomness come from torch's global generators, so that it can be repeated"
-        raise ModelError(f"the model gives the same images different logits each time; {remedy}.")
+        raise ModelError(f"the model gives the same images different logits each time; {remedy}.", code="RB105")
+    if draws == 1:
+        loneliness(model, x, repeated[0], classes)
     twin = Counted(accelerate(model, x), tick, len(models))
     witness.check("being copied")
     return Pair(model, twin, witness, Witness(twin))
@@ -152,7 +154,8 @@ def load_images(dataset: Dataset, indices: IntArray, device: torch.device) -> tu
     if not (x.min() >= 0 and x.max() <= 1):
         raise MissingError(
             f"dataset {dataset.name!r} has images outside [0, 1] ([{float(x.min()):.4g}, {float(x.max()):.4g}]); "
-            "normalise inside the model, not in the data."
+            "normalise inside the model, not in the data.",
+            code="RB101",
         )
     labels = dataset.labels[indices]
     if labels.min() < 0 or labels.max() >= dataset.classes:

@@ -18,13 +18,12 @@ from rbench.errors import ModelError
 from rbench.models.load import load_model, read_weights
 from rbench.models.twin import accelerate
 from rbench.planner import Variant
-from rbench.referee import Witness, logits_of
+from rbench.referee import Witness, logits_of, loneliness
 from rbench.rng import Draws
 from rbench.types import Dataset, Suite, Threat
 
 SAMPLES = 500
 BATCHES = (7, 64, 500)
-TOLERANCE = 1e-3  # of the scale of logits, between a sample alone and in company
 
 
 def shelves(catalog: Catalog, runs: Path) -> Iterator[str]:
@@ -70,7 +69,9 @@ def observe(model: nn.Module, dataset: Dataset, suite: Suite) -> Iterator[str]:
     logits = logits_of(model, x, dataset.classes)
     yield f"logits: finite, [{n}, {dataset.classes}], from {float(logits.min()):.2f} to {float(logits.max()):.2f}"
     if not torch.equal(logits, logits_of(model, x, dataset.classes)):
-        raise ModelError("the model gives the same images different logits each time; its randomness must be fixed.")
+        raise ModelError(
+            "the model gives the same images different logits each time; its randomness must be fixed.", code="RB105"
+        )
     yield "deterministic: two forward passes agree to the bit"
     yield _company(model, x, logits, dataset.classes)
     twin = accelerate(model, x[:100])
@@ -84,12 +85,7 @@ def observe(model: nn.Module, dataset: Dataset, suite: Suite) -> Iterator[str]:
 
 def _company(model: nn.Module, x: Tensor, logits: Tensor, classes: int) -> str:
     """Whether a sample's logits depend on the samples that share its batch."""
-    alone = torch.cat([logits_of(model, x[i : i + 1], classes) for i in range(min(16, len(x)))])
-    difference = float((alone - logits[: len(alone)]).abs().max())
-    if difference > TOLERANCE * float(logits.abs().max().clamp_min(1)):
-        raise ModelError(
-            f"a sample's logits change by {difference:.3g} with its company in the batch; put batch norm in eval mode."
-        )
+    difference = loneliness(model, x, logits, classes)
     return f"batch-independent: logits alone and in a batch differ by at most {difference:.2g}"
 
 

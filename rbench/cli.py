@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rbench import __version__
-from rbench.errors import InterruptedRunError, RbenchError
+from rbench import __version__, words
+from rbench.errors import InterruptedRunError, RbenchError, UsageError
 
 UNDECIDED, USAGE, INTERRUPTED = 2, 3, 5
 BadCommand: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, wherever this typer keeps its click
@@ -25,27 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-CatalogDir = Annotated[
-    list[Path] | None, typer.Option("--catalog", help="A further folder with shelves of TOML files.")
-]
-SuiteName = Annotated[str, typer.Option("--suite", help="The suite: see `rbench ls suites`.")]
-ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:function that builds one.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N samples; the number is then a subset's.")]
-Seed = Annotated[int, typer.Option(help="The seed of all randomness.")]
-Eps = Annotated[str | None, typer.Option(help="Another budget than the suite's, as printed: 8/255 or 0.03.")]
-Runs = Annotated[Path | None, typer.Option(help="The folder of runs; default $RBENCH_RUNS or runs/.")]
-Weights = Annotated[Path | None, typer.Option(help="A checkpoint to use in place of the card's own.")]
-DataDir = Annotated[Path | None, typer.Option(help="The folder of datasets; default $RBENCH_DATA or data/.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-
 
 @app.command()
 def ls(
     shelf: Annotated[str, typer.Argument(help="models, suites, tables or recipes; all of them by default.")] = "all",
-    as_json: Json = False,
-    catalog: CatalogDir = None,
+    as_json: words.Json = False,
+    catalog: words.CatalogDir = None,
 ) -> None:
     """List models, suites, tables and recipes."""
     from tabulate import tabulate
@@ -80,7 +65,7 @@ def _what(catalog: Any, kind: str, name: str) -> str:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A model, suite, table or recipe.")], catalog: CatalogDir = None
+    name: Annotated[str, typer.Argument(help="A model, suite, table or recipe.")], catalog: words.CatalogDir = None
 ) -> None:
     """Show one entry of the catalog in full, as JSON."""
     from rbench.catalog import SHELVES, Catalog
@@ -99,16 +84,18 @@ def show(
 
 @app.command()
 def plan(
-    suite: SuiteName,
-    model: ModelName,
-    limit: Limit = None,
-    seed: Seed = 0,
-    eps: Eps = None,
-    weights: Weights = None,
-    runs: Runs = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-    catalog: CatalogDir = None,
+    suite: words.SuiteName,
+    model: words.ModelName,
+    limit: words.Limit = None,
+    seed: words.Seed = 0,
+    eps: words.Eps = None,
+    weights: words.Weights = None,
+    probe: words.Probes = None,
+    backend: words.Backend = None,
+    runs: words.Runs = None,
+    data_dir: words.DataDir = None,
+    as_json: words.Json = False,
+    catalog: words.CatalogDir = None,
 ) -> None:
     """List what an evaluation would run, and what is already there."""
     from tabulate import tabulate
@@ -117,60 +104,70 @@ def plan(
     from rbench.catalog import Catalog
 
     rows = api.plan(
-        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, runs=runs, data_dir=data_dir,
-        catalog=Catalog.find(catalog or ()),
+        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, probes=probe or (), backend=backend,
+        runs=runs, data_dir=data_dir, catalog=Catalog.find(catalog or ()),
     )  # fmt: skip
     _print(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
 
 
 @app.command("eval")
 def evaluate(
-    suite: SuiteName,
-    model: ModelName,
-    limit: Limit = None,
-    seed: Seed = 0,
-    eps: Eps = None,
-    weights: Weights = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Batch size of native attacks; measured by default.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default on a CPU.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU by default where there is one.")] = None,
-    runs: Runs = None,
-    data_dir: DataDir = None,
-    download: Download = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Move an old run aside and start anew.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Leave with code 2 if a number is suspect.")] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    catalog: CatalogDir = None,
+    suite: words.SuiteName,
+    model: words.ModelName,
+    limit: words.Limit = None,
+    seed: words.Seed = 0,
+    eps: words.EpsList = None,
+    weights: words.Weights = None,
+    probe: words.Probes = None,
+    backend: words.Backend = None,
+    batch: words.Batch = None,
+    workers: words.Workers = None,
+    device: words.Device = None,
+    runs: words.Runs = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    fresh: words.Fresh = False,
+    strict: words.Strict = False,
+    form: words.Form = "terminal",
+    as_json: words.Json = False,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
 ) -> None:
-    """Evaluate a model by a suite; the same command again resumes, or says that there is nothing to do."""
-    from rbench import api
+    """Evaluate a model by a suite, or draw its curve over several eps; the same command again resumes."""
+    from rbench import api, studies
     from rbench.catalog import Catalog
     from rbench.report import render
 
-    result = api.evaluate(
-        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, batch=batch, workers=workers,
-        device=device, runs=runs, data_dir=data_dir, download=download, fresh=fresh, progress=not quiet,
-        catalog=Catalog.find(catalog or ()),
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "limit": limit, "seed": seed, "weights": weights, "probes": probe or (), "backend": backend, "batch": batch,
+        "workers": workers, "device": device, "runs": runs, "data_dir": data_dir, "download": download,
+        "fresh": fresh, "progress": not quiet, "catalog": Catalog.find(catalog or ()),
+    }  # fmt: skip
+    result: api.Evaluation | studies.CurveStudy
+    if eps is not None and "," in eps:
+        result = studies.security_curve(model, suite, eps, **options)
+    else:
+        result = api.evaluate(model, suite, eps=eps, **options)
     state = "nothing to do" if not result.fresh_blocks else f"{result.fresh_blocks} blocks run"
-    typer.echo(f"complete: {state}; evidence in {result.folder}", err=True)
-    typer.echo(render(result.sheet, "json" if as_json else "terminal"), nl=False)
+    typer.echo(f"complete: {state}; {result.where}", err=True)
+    for line in result.left_out:
+        typer.echo(f"left out: {line}", err=True)
+    typer.echo(render(result.sheet, "json" if as_json else form), nl=False)
     if limit is not None:
         typer.echo(f"WARNING: numbers of a subset (--limit {limit}); not comparable with published ones.", err=True)
-    if strict and any(cell.suspect for cell in result.sheet.cells.values()):
+    if strict and result.verdict != "reliable":
         raise typer.Exit(UNDECIDED)
 
 
 @app.command()
 def table(
     name: Annotated[str, typer.Argument(help="A table of the shelf, or a suite: all its scores for all its models.")],
-    form: Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, latex, csv or json.")] = "terminal",
-    limit: Limit = None,
-    seed: Seed = 0,
-    eps: Eps = None,
-    runs: Runs = None,
-    catalog: CatalogDir = None,
+    form: words.Form = "terminal",
+    limit: words.Limit = None,
+    seed: words.Seed = 0,
+    eps: words.Eps = None,
+    runs: words.Runs = None,
+    catalog: words.CatalogDir = None,
 ) -> None:
     """Render a table from the runs; an empty cell names the command that fills it."""
     from rbench import api
@@ -185,10 +182,10 @@ def train(
     name: Annotated[str, typer.Argument(help="The model whose weights to make.")],
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's: weights stay unpublished.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of training runs; default runs/train.")] = None,
-    data_dir: DataDir = None,
-    download: Download = False,
-    quiet: Quiet = False,
-    catalog: CatalogDir = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
 ) -> None:
     """Train a model by its card's recipe; the same command again resumes."""
     from rbench import api
@@ -205,14 +202,45 @@ def train(
 def check(
     model: Annotated[str | None, typer.Option(help="Check how this model behaves instead of the shelves.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite under which to check the model.")] = None,
-    catalog: CatalogDir = None,
+    backend: words.Backend = None,
+    probe: words.Probes = None,
+    limit: words.Limit = None,
+    seed: words.Seed = 0,
+    eps: words.Eps = None,
+    workers: words.Workers = None,
+    device: words.Device = None,
+    runs: words.Runs = None,
+    data_dir: words.DataDir = None,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
 ) -> None:
-    """Check every file on the shelves, or how a model behaves: range, determinism, batch size, state."""
-    from rbench import api
+    """Check every file on the shelves, how a model behaves, or how far another package's attacks agree with ours."""
+    from rbench import api, studies
     from rbench.catalog import Catalog
+    from rbench.report.agreements import agreements
 
-    for line in api.check(model, suite, catalog=Catalog.find(catalog or ())):
-        typer.echo(f"ok  {line}")
+    found = Catalog.find(catalog or ())
+    if backend is None:
+        for line in api.check(model, suite, catalog=found):
+            typer.echo(f"ok  {line}")
+        return
+    if model is None or suite is None:
+        raise UsageError("a cross-check needs a model and a suite: rbench check --model NAME --suite NAME --backend B.")
+    rows = studies.crosscheck(
+        model, suite, backend, probes=probe or (), limit=limit, seed=seed, eps=eps, workers=workers, device=device,
+        runs=runs, data_dir=data_dir, progress=not quiet, catalog=found,
+    )  # fmt: skip
+    typer.echo(agreements(rows, backend), nl=False)
+
+
+@app.command()
+def explain(
+    code: Annotated[str | None, typer.Argument(help="A code such as RB114, or a name such as grad.fd.")] = None,
+) -> None:
+    """Explain a finding or a refusal by its code; without one, list them all."""
+    from rbench import api
+
+    typer.echo(api.explain(code))
 
 
 def _print(rows: Any, as_json: bool, text: Callable[[], str]) -> None:
@@ -240,7 +268,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code of one command: 0 fine, 2 suspect, 3 usage, 4 data or model, 5 interrupted."""
+    """The exit code of one command: 0 fine, 2 suspect or unreliable, 3 usage, 4 data or model, 5 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is an interruption too
     try:
         code = app(arguments, prog_name="rbench", standalone_mode=False)
@@ -249,6 +277,8 @@ def run(arguments: list[str]) -> int:
         return USAGE
     except RbenchError as error:
         typer.echo(f"rbench: {error}", err=True)
+        if error.code:
+            typer.echo(f"What it means: rbench explain {error.code}", err=True)
         if isinstance(error, InterruptedRunError):
             typer.echo(f"To resume: rbench {shlex.join(arguments)}", err=True)
         return error.exit_code

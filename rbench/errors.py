@@ -5,9 +5,21 @@ from difflib import get_close_matches
 
 
 class RbenchError(Exception):
-    """Anything that the user can mend; the command line prints it without a traceback and leaves with `exit_code`."""
+    """Anything that the user can mend; the command line prints it without a traceback and leaves with `exit_code`.
+
+    `code` names the diagnostic that refused, if one did: `rbench explain CODE` says more.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __str__(self) -> str:
+        """The message, after its code in brackets."""
+        message = super().__str__()
+        return f"[{self.code}] {message}" if self.code else message
 
 
 class UsageError(RbenchError, ValueError):

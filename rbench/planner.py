@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from rbench.backends import counterpart
 from rbench.errors import UsageError, unknown
+from rbench.probing import diagnosed
 from rbench.types import Job, Probe, Suite, Threat
 
 
@@ -43,11 +44,12 @@ class Variant:
     def apply(self, suite: Suite) -> Suite:
         """The suite under this variant's eps, probes and backend; raises `UsageError` if any of them is nonsense.
 
-        Probes that were not asked for, or whose attack the backend lacks, are left out, with the scores that need them.
+        A suite that is asked as a whole gets the probes of its diagnosis. Probes that were not asked for, or whose
+        attack the backend lacks, are left out, with the scores that need them.
         """
         chosen = suite if self.eps is None else replace(suite, threat=Threat(suite.threat.norm, self.eps))
         if not self.probes and self.backend is None:
-            return chosen
+            return diagnosed(chosen)
         known = [probe.name for probe in suite.probes]
         for name in self.probes:
             if name not in known:
@@ -78,6 +80,7 @@ class Variant:
         """One line for every probe and score that this variant's backend costs the suite."""
         if self.backend is None:
             return ()
+        suite = replace(suite, diagnose=False)
         wanted, got = replace(self, backend=None).apply(suite), self.apply(suite)
         probes = {p.name for p in wanted.probes} - {p.name for p in got.probes}
         scores = {s.name for s in wanted.scores} - {s.name for s in got.scores}

@@ -10,6 +10,8 @@ from rbench.errors import AttackError, ModelError, RbenchError
 from rbench.rng import seeded
 from rbench.types import Threat
 
+COMPANY = 1e-3  # of the scale of logits: more than rounding, between a sample alone and in company
+
 
 class Verdict(NamedTuple):
     """For each sample: the class predicted, the margin z_y - max_{k != y} z_k, the distance in the threat's norm."""
@@ -33,9 +35,9 @@ class Witness:
         changed = [n for n, v in self._state.items() if n not in state or not torch.equal(v, state[n])]
         changed += sorted(state.keys() - self._state.keys())
         if changed:
-            raise error(f"the model's {changed[0]!r} changed while {during}; its state must be fixed.")
+            raise error(f"the model's {changed[0]!r} changed while {during}; its state must be fixed.", code="RB107")
         if self._training != [module.training for module in self._model.modules()]:
-            raise error(f"the model's training flag changed while {during}; leave it in eval mode.")
+            raise error(f"the model's training flag changed while {during}; leave it in eval mode.", code="RB107")
 
 
 @torch.no_grad()
@@ -57,11 +59,27 @@ def logits_of(model: nn.Module, x: Tensor, classes: int) -> Tensor:
         raise ModelError(f"the model returned shape {list(logits.shape)}; this dataset needs [{len(x)}, {classes}].")
     if not torch.isfinite(logits).all():
         row = int((~torch.isfinite(logits)).any(1).nonzero()[0])
-        raise ModelError(f"the model returned NaN or infinite logits (first at image {row} of the batch).")
+        raise ModelError(
+            f"the model returned NaN or infinite logits (first at image {row} of the batch).", code="RB104"
+        )
     sums_to_one = (logits.sum(1) - 1).abs().max() < 1e-5
     if classes > 1 and sums_to_one and logits.min() > -1e-5:
-        raise ModelError("the model returned probabilities; return the logits before the softmax, which attacks need.")
+        remedy = "return the logits before the softmax, which attacks need"
+        raise ModelError(f"the model returned probabilities; {remedy}.", code="RB109")
     return logits
+
+
+def loneliness(model: nn.Module, x: Tensor, logits: Tensor, classes: int) -> float:
+    """By how much logits [B, K] of images x [B, C, H, W] change if each of the first 16 images is asked for alone.
+
+    Raises `ModelError` if that is more than rounding.
+    """
+    alone = torch.cat([logits_of(model, x[i : i + 1], classes) for i in range(min(16, len(x)))])
+    difference = float((alone - logits[: len(alone)]).abs().max())
+    if difference > COMPANY * float(logits.abs().max().clamp_min(1)):
+        what = f"a sample's logits change by {difference:.3g} with its company in the batch"
+        raise ModelError(f"{what}; put batch norm in eval mode.", code="RB106")
+    return difference
 
 
 def opinion(model: nn.Module, x: Tensor, y: Tensor, classes: int, seeds: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
@@ -106,23 +124,25 @@ def judge(
     within eps (1 + 1e-5) + 1e-6 of x. Nothing is ever clipped on an attack's behalf.
     """
     if not isinstance(x_adv, Tensor):
-        raise AttackError(f"attack {attack!r} returned {type(x_adv).__name__}, not images.")
+        raise AttackError(f"attack {attack!r} returned {type(x_adv).__name__}, not images.", code="RB102")
     for what in ("shape", "dtype", "device"):
         if getattr(x_adv, what) != getattr(x, what):
-            raise AttackError(f"attack {attack!r} changed the {what} of the images to {getattr(x_adv, what)}.")
+            got = getattr(x_adv, what)
+            raise AttackError(f"attack {attack!r} changed the {what} of the images to {got}.", code="RB102")
     x_adv = x_adv.detach()
     if not torch.isfinite(x_adv).all():
-        raise AttackError(f"attack {attack!r} returned NaN or infinite pixels.")
+        raise AttackError(f"attack {attack!r} returned NaN or infinite pixels.", code="RB102")
     if x_adv.min() < 0 or x_adv.max() > 1:
         low, high = float(x_adv.min()), float(x_adv.max())
-        raise AttackError(f"attack {attack!r} left the range [0, 1] of pixels: [{low:.6g}, {high:.6g}].")
+        raise AttackError(f"attack {attack!r} left the range [0, 1] of pixels: [{low:.6g}, {high:.6g}].", code="RB102")
     delta = (x_adv.double() - x.double()).flatten(1)
     distance = delta.abs().amax(1) if threat.norm == "linf" else delta.norm(dim=1)
     allowed = threat.radius * (1 + 1e-5) + 1e-6
     if (distance > allowed).any():
         raise AttackError(
             f"attack {attack!r} left the {threat.norm} ball of eps = {threat.eps} ({threat.radius:.6g}): "
-            f"distance {float(distance.max()):.6g}."
+            f"distance {float(distance.max()):.6g}.",
+            code="RB102",
         )
     pred, margin = opinion(model, x_adv, y, classes, seeds)
     return Verdict(pred, margin, distance)

@@ -2,13 +2,14 @@
 
 A run folder holds `manifest.json` and, for each probe, blocks of samples as Parquet files and a marker `complete.json`.
 Every file appears by an atomic rename after fsync and is never changed afterwards; the marker is written last. A crash
-at any point loses at most the block in hand, and the same bytes stand on disk at the end.
+at any point loses at most the block in hand, and the same bytes stand on disk at the end. `verdict.json` alone is drawn
+anew from the evidence whenever an evaluation ends.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,10 +19,11 @@ import numpy as np
 
 from rbench.errors import InterruptedRunError, StoreError
 from rbench.files import TEMPORARY, sha256, write_atomically
-from rbench.types import Finding, Job, Outcomes, canonical_json
+from rbench.types import Finding, Job, Outcomes, Verdict, canonical_json
 
 FORMAT = 1
 MANIFEST, SETTINGS, MARKER, LOCK = "manifest.json", "settings.json", "complete.json", "lock"
+MEASUREMENTS, VERDICT = "measurements.json", "verdict.json"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Run:
             stale.unlink(missing_ok=True)
         held = self.manifest()
         if held is None:
-            _write(self.folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+            _write(self.folder / MANIFEST, _text(manifest))
             return
         for key in sorted(manifest.keys() | held.keys()):
             if manifest.get(key) != held.get(key):
@@ -85,7 +87,28 @@ class Run:
                     "Go on as it was begun, or add --fresh to move it aside and start anew."
                 )
         if not held:
-            _write(self.folder / SETTINGS, (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode())
+            _write(self.folder / SETTINGS, _text(settings))
+
+    def measurements(self) -> dict[str, float] | None:
+        """What was measured of the model besides its outcomes, or None if nothing was yet."""
+        path = self.folder / MEASUREMENTS
+        if not path.is_file():
+            return None
+        try:
+            return {str(name): float(value) for name, value in json.loads(path.read_text()).items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StoreError(f"{path} is damaged ({error}); remove it and run the same command again.") from error
+
+    def measured(self, values: Mapping[str, float]) -> None:
+        """Keep what was measured of the model."""
+        _write(self.folder / MEASUREMENTS, _text(values))
+
+    def judged(self, verdict: Verdict, findings: Iterable[Finding], *, diagnosed: bool) -> None:
+        """Keep the verdict on the run with the findings that it rests on, where it is not what is there already."""
+        value = {"verdict": verdict, "diagnosed": diagnosed, "findings": [asdict(finding) for finding in findings]}
+        path = self.folder / VERDICT
+        if not path.is_file() or path.read_bytes() != _text(value):
+            _write(path, _text(value))
 
     def done(self, job: Job) -> dict[int, str]:
         """First sample -> file name of every committed block of a job."""
@@ -107,7 +130,7 @@ class Run:
         """Write the marker that says that all n samples of a job are there."""
         files = {name: sha256(self.folder / job.probe.name / name) for name in self.done(job).values()}
         marker = {"job": job.key, "n": n, "blocks": files, "findings": [asdict(finding) for finding in findings]}
-        _write(self.folder / job.probe.name / MARKER, (json.dumps(marker, indent=1, sort_keys=True) + "\n").encode())
+        _write(self.folder / job.probe.name / MARKER, _text(marker))
 
     def findings(self, probe: str) -> tuple[Finding, ...] | None:
         """What was found while a probe ran, or None as long as it is not complete."""
@@ -200,6 +223,11 @@ def _explained(path: Path) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error}. What is committed stays; mend that, or name another "
             "folder with --runs, and run the same command again."
         ) from error
+
+
+def _text(value: Mapping[str, Any]) -> bytes:
+    """A value as the JSON of a file; raises `ValueError` for numbers that are not finite."""
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar, Literal, Protocol
@@ -15,6 +15,8 @@ from rbench.errors import UsageError
 STRICT = {"extra": "forbid"}  # read by pydantic: an unknown key in a TOML file is an error
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+Level = Literal["info", "warn", "error"]
+Verdict = Literal["reliable", "suspect", "unreliable"]
 
 
 def canonical_json(value: Any) -> str:
@@ -232,11 +234,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Finding:
-    """A red flag, kept with the number that it concerns; `level` is info, warn (a dagger) or error."""
+    """A red flag, kept with the number that it concerns; `level` is info, warn (a dagger) or error (a double one)."""
 
     code: str
-    level: Literal["info", "warn", "error"]
+    level: Level
     message: str
+
+
+def verdict_of(findings: Iterable[Finding]) -> Verdict:
+    """Unreliable if there is any error, else suspect if there is any warning, else reliable."""
+    levels = {finding.level for finding in findings}
+    return "unreliable" if "error" in levels else "suspect" if "warn" in levels else "reliable"
 
 
 @dataclass(frozen=True)
@@ -248,9 +256,9 @@ class Cell:
     missing: str = ""
 
     @property
-    def suspect(self) -> bool:
-        """Whether a finding casts doubt on the number."""
-        return self.score is not None and any(finding.level != "info" for finding in self.score.findings)
+    def verdict(self) -> Verdict:
+        """What the findings make of the number."""
+        return verdict_of(self.score.findings if self.score is not None else ())
 
 
 @dataclass(frozen=True)
@@ -264,7 +272,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Scores of models (rows: key, title) by columns: what every report renders; values are shares in [0, 1]."""
+    """Scores of models, or at several eps (rows: key, title), by columns: what reports render; shares in [0, 1].
+
+    `verdicts` are those of the complete runs behind it, by model and suite.
+    """
 
     name: str
     title: str
@@ -272,6 +283,8 @@ class Sheet:
     rows: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
     cells: Mapping[tuple[str, str], Cell]
+    verdicts: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
+    rows_are: Literal["model", "eps"] = "model"
 
 
 class Dataset(Protocol):

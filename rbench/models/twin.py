@@ -16,6 +16,11 @@ from rbench.rng import seeded
 
 AGREEMENT = 1e-4  # largest difference of logits or gradients, relative to their scale, that counts as rounding
 
+NO_GRADIENT = (
+    "the model's logits carry no gradient for an attack that asks for one; remove no_grad and detach, or choose a "
+    "suite of attacks that ask for logits only."
+)
+
 
 class Counted(nn.Module):
     """Counts the samples that pass forwards and backwards through a model, and notices logits that are not finite.
@@ -38,8 +43,12 @@ class Counted(nn.Module):
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         """The logits of the model inside, under a code for its router if one is given."""
         given = {} if code is None else {"code": code}
-        if self._bpda is None or not (torch.is_grad_enabled() and x.requires_grad):
-            return self._passed(x, self.inner(x, **given))
+        asked = torch.is_grad_enabled() and x.requires_grad
+        if self._bpda is None or not asked:
+            logits = self._passed(x, self.inner(x, **given))
+            if asked and not logits.requires_grad:
+                raise ModelError(NO_GRADIENT, code="RB111")
+            return logits
         with torch.no_grad():
             hard = self._passed(x, self.inner(x, **given))
         return self._passed(x, straight_through(hard, self._bpda(x, **given)))
@@ -69,7 +78,8 @@ class Counted(nn.Module):
         finite, self._finite = bool(self._finite), torch.ones((), dtype=torch.bool)
         self.forwards = self.backwards = 0
         if not finite:
-            raise ModelError("the model returned NaN or infinite logits for images in [0, 1] that an attack tried.")
+            what = "NaN or infinite logits for images in [0, 1] that an attack tried"
+            raise ModelError(f"the model returned {what}.", code="RB104")
         return counts
 
 

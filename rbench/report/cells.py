@@ -1,10 +1,10 @@
-"""What all tables share: percentages, marks of the best, headings and footnotes."""
+"""What all tables share: percentages, marks of the best and of doubt, headings, verdicts and footnotes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from rbench.types import Cell, Finding, Score, Sheet
+from rbench.types import Cell, Finding, Score, Sheet, Verdict, verdict_of
 
-DAGGER = "†"
+MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": "‡"}
 INTERVALS = "Accuracy in %, with Wilson's 95% interval in brackets."
 
 
@@ -28,7 +28,9 @@ def heading(sheet: Sheet, key: str) -> str:
 
 
 def best(sheet: Sheet, key: str) -> set[str]:
-    """The rows that print the best value of a column, if there are several rows to compare."""
+    """The rows that print the best value of a column, if there are several models to compare."""
+    if sheet.rows_are != "model":
+        return set()
     column = next(c for c in sheet.columns if c.key == key)
     values = {row: round(100 * cell.score.value, 1) for row, cell in _column(sheet, key) if cell.score is not None}
     if len(values) < 2:
@@ -39,21 +41,43 @@ def best(sheet: Sheet, key: str) -> set[str]:
 
 def footnotes(sheet: Sheet) -> list[str]:
     """Findings that cast doubt, each with the cells that it concerns, then the commands that fill empty cells."""
-    doubts: dict[Finding, list[str]] = {}
-    commands: dict[str, None] = {}
+    commands = dict.fromkeys(cell.missing for model, _ in sheet.rows for _, cell in _row(sheet, model) if cell.missing)
+    return [*doubts(sheet), *(f"To fill an empty cell: {command}" for command in commands)]
+
+
+def doubts(sheet: Sheet) -> list[str]:
+    """A line for each finding that casts doubt: its mark, the cells that it concerns, what it says and its code."""
+    places: dict[Finding, dict[str, list[str]]] = {}
     for model, _ in sheet.rows:
-        for column in sheet.columns:
-            cell = sheet.cells[model, column.key]
+        for title, cell in _row(sheet, model):
             for finding in _doubts(cell):
-                doubts.setdefault(finding, []).append(f"{model} {column.title}")
-            if cell.missing:
-                commands[cell.missing] = None
-    notes = [f"{DAGGER} {', '.join(places)}: {finding.message} ({finding.code})" for finding, places in doubts.items()]
-    return notes + [f"To fill an empty cell: {command}" for command in commands]
+                places.setdefault(finding, {}).setdefault(model, []).append(title)
+    return [
+        f"{MARKS[verdict_of([finding])]} {_where(cells)}: {finding.message} [{finding.code}]"
+        for finding, cells in places.items()
+    ]
+
+
+def verdicts(sheet: Sheet) -> list[str]:
+    """A line for each verdict that was reached, with the models, and where there are several the suites, it is of."""
+    several = len({suite for _, suite in sheet.verdicts}) > 1
+    lines = []
+    for verdict, mark in MARKS.items():
+        names = [f"{m} on {s}" if several else m for (m, s), given in sheet.verdicts.items() if given == verdict]
+        lines += [f"{f'{mark} ' if mark else ''}{verdict.capitalize()}: {', '.join(names)}."] if names else []
+    return lines
 
 
 def _doubts(cell: Cell) -> Iterable[Finding]:
     return (f for f in cell.score.findings if f.level != "info") if cell.score is not None else ()
+
+
+def _where(cells: Mapping[str, Iterable[str]]) -> str:
+    return "; ".join(f"{model} {', '.join(titles)}" for model, titles in cells.items())
+
+
+def _row(sheet: Sheet, model: str) -> list[tuple[str, Cell]]:
+    return [(column.title, sheet.cells[model, column.key]) for column in sheet.columns]
 
 
 def _column(sheet: Sheet, key: str) -> list[tuple[str, Cell]]:

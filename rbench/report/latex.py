@@ -1,14 +1,21 @@
 r"""Tables for papers: LaTeX with booktabs, complete with `\begin{table}`, caption and label."""
 
-from rbench.report.cells import INTERVALS, best, footnotes, heading, interval, percent
+from rbench.report.cells import INTERVALS, MARKS, best, doubts, heading, interval, percent, verdicts
 from rbench.types import Cell, Sheet
 
 _ESCAPES = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
-_SYMBOLS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", "L-inf": r"$\ell_\infty$", "L2": r"$\ell_2$"}
+_SYMBOLS = {
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
+    "L-inf": r"$\ell_\infty$",
+    "L2": r"$\ell_2$",
+}
 
 
 def latex(sheet: Sheet) -> str:
-    r"""A sheet as a table that needs `\usepackage{booktabs}`; best values are bold, doubtful ones carry a dagger."""
+    r"""A sheet as a table that needs `\usepackage{booktabs}`; doubtful values carry one dagger or two."""
     import pandas as pd
 
     winners = {column.key: best(sheet, column.key) for column in sheet.columns}
@@ -47,11 +54,11 @@ def _text(cell: Cell, *, bold: bool) -> str:
         return "--"
     value = percent(cell.score.value)
     value = rf"\textbf{{{value}}}" if bold else value
-    mark = r"$^\dagger$" if cell.suspect else ""
+    mark = escape(MARKS[cell.verdict])
     return rf"{value}{mark} {{\scriptsize {interval(cell.score)}}}"
 
 
 def _caption(sheet: Sheet) -> str:
-    notes = [note for note in footnotes(sheet) if note.startswith("†")]
-    sentences = [sheet.title, *sheet.protocol, INTERVALS.rstrip("."), *(note.rstrip(".") for note in notes)]
+    notes = (note.rstrip(".") for note in (*verdicts(sheet), *doubts(sheet)))
+    sentences = [sheet.title, *sheet.protocol, INTERVALS.rstrip("."), *notes]
     return escape(". ".join(sentences) + ".")

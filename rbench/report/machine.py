@@ -10,10 +10,10 @@ from rbench.types import Cell, Sheet
 
 
 def csv(sheet: Sheet) -> str:
-    """One row for each cell: model, column, value, low, high, n, total, findings, command that fills it."""
+    """One row for each cell: model (or eps), column, value, low, high, n, total, findings, command that fills it."""
     sink = io.StringIO()
     writer = csv_writer.writer(sink, lineterminator="\n")
-    writer.writerow(["model", "column", "value", "low", "high", "n", "total", "findings", "missing"])
+    writer.writerow([sheet.rows_are, "column", "value", "low", "high", "n", "total", "findings", "missing"])
     for (model, key), cell in sheet.cells.items():
         entry = _entry(cell)
         low, high = entry["interval"] or ("", "")
@@ -24,22 +24,30 @@ def csv(sheet: Sheet) -> str:
 
 
 def json(sheet: Sheet) -> str:
-    """The whole sheet as one JSON object; `cells[model][column]` holds value, interval, n, total, findings, missing."""
+    """The whole sheet as one JSON object.
+
+    `cells[model][column]` holds value, interval, n, total, verdict, findings and the command that is missing;
+    `verdicts[model][suite]` are those of the runs.
+    """
     cells: dict[str, dict[str, Any]] = {model: {} for model, _ in sheet.rows}
     for (model, key), cell in sheet.cells.items():
         cells[model][key] = {**_entry(cell), "total": cell.total, "missing": cell.missing}
+    verdicts: dict[str, dict[str, str]] = {}
+    for (model, suite), verdict in sheet.verdicts.items():
+        verdicts.setdefault(model, {})[suite] = verdict
     value = {
         "name": sheet.name,
         "title": sheet.title,
         "protocol": sheet.protocol,
-        "models": dict(sheet.rows),
+        "models" if sheet.rows_are == "model" else sheet.rows_are: dict(sheet.rows),
         "columns": [asdict(column) for column in sheet.columns],
         "cells": cells,
+        "verdicts": verdicts,
     }
     return json_writer.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def _entry(cell: Cell) -> dict[str, Any]:
     if cell.score is None:
-        return {"value": None, "interval": None, "n": 0, "findings": []}
-    return asdict(cell.score)
+        return {"value": None, "interval": None, "n": 0, "verdict": None, "findings": []}
+    return {**asdict(cell.score), "verdict": cell.verdict}

@@ -2,7 +2,7 @@
 
 from tabulate import tabulate
 
-from rbench.report.cells import DAGGER, INTERVALS, best, footnotes, heading, interval, percent
+from rbench.report.cells import INTERVALS, MARKS, best, footnotes, heading, interval, percent, verdicts
 from rbench.types import Cell, Sheet
 
 
@@ -18,16 +18,21 @@ def terminal(sheet: Sheet) -> str:
 
 def _document(sheet: Sheet, style: str, bold: str) -> str:
     winners = {column.key: best(sheet, column.key) for column in sheet.columns}
-    head = ["Model", *(heading(sheet, column.key) for column in sheet.columns)]
+    models = sheet.rows_are == "model"
+    head = ["Model" if models else sheet.rows_are, *(heading(sheet, column.key) for column in sheet.columns)]
     body = []
     for model, title in sheet.rows:
         cells = [
             _text(sheet.cells[model, column.key], bold if model in winners[column.key] else "")
             for column in sheet.columns
         ]
-        body.append([f"{model}: {title}" if style == "github" else model, *cells])
+        body.append([_label(model, title, long=style == "github") if models else title, *cells])
     grid = tabulate(body, head, tablefmt=style, disable_numparse=True)
     return _framed(sheet, grid, spaced=style == "github")
+
+
+def _label(model: str, title: str, *, long: bool) -> str:
+    return f"{model}: {title}" if long else model
 
 
 def _single(sheet: Sheet) -> str:
@@ -35,7 +40,7 @@ def _single(sheet: Sheet) -> str:
     body = []
     for column in sheet.columns:
         cell = sheet.cells[model, column.key]
-        mark = DAGGER if cell.suspect else ""
+        mark = MARKS[cell.verdict]
         arrow = "↑" if column.higher_is_better else "↓"
         if cell.score is None:
             body.append([column.title, arrow, "-", "", ""])
@@ -51,12 +56,12 @@ def _framed(sheet: Sheet, grid: str, *, spaced: bool) -> str:
     """Title and protocol above a table, footnotes below; `spaced` puts each into a paragraph of its own."""
     between = "\n\n" if spaced else "\n"
     above = between.join([sheet.title, *sheet.protocol, INTERVALS])
-    notes = between.join(footnotes(sheet))
+    notes = between.join([*verdicts(sheet), *footnotes(sheet)])
     return "\n\n".join([above, grid, *([notes] if notes else [])]) + "\n"
 
 
 def _text(cell: Cell, bold: str) -> str:
     if cell.score is None:
         return "-"
-    mark = DAGGER if cell.suspect else ""
+    mark = MARKS[cell.verdict]
     return f"{bold}{percent(cell.score.value)}{bold}{mark} {interval(cell.score)}"
