@@ -18,6 +18,9 @@ _PUBLIC = {
     "train": "rbench.api",
     "plan": "rbench.api",
     "check": "rbench.api",
+    "security_curve": "rbench.studies",
+    "crosscheck": "rbench.studies",
+    "explain": "rbench.api",
     "RbenchError": "rbench.errors",
     "Threat": "rbench.types",
 }

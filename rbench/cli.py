@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rbench import __version__, words
-from rbench.errors import InterruptedRunError, RbenchError, UsageError
+from rbench.errors import InterruptedRunError, RbenchError, UsageError, unknown
 
 UNDECIDED, USAGE, INTERRUPTED = 2, 3, 5
 BadCommand: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, wherever this typer keeps its click
@@ -36,7 +36,6 @@ def ls(
     from tabulate import tabulate
 
     from rbench.catalog import SHELVES, Catalog
-    from rbench.errors import unknown
 
     if shelf not in (*SHELVES, "all"):
         raise unknown("shelf", shelf, [*SHELVES, "all"])
@@ -69,7 +68,6 @@ def show(
 ) -> None:
     """Show one entry of the catalog in full, as JSON."""
     from rbench.catalog import SHELVES, Catalog
-    from rbench.errors import unknown
 
     found = Catalog.find(catalog or ())
     shown = {}
@@ -136,8 +134,10 @@ def evaluate(
     """Evaluate a model by a suite, or draw its curve over several eps; the same command again resumes."""
     from rbench import api, studies
     from rbench.catalog import Catalog
-    from rbench.report import render
+    from rbench.report import FORMATS, render
 
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS)
     options: dict[str, Any] = {
         "limit": limit, "seed": seed, "weights": weights, "probes": probe or (), "backend": backend, "batch": batch,
         "workers": workers, "device": device, "runs": runs, "data_dir": data_dir, "download": download,

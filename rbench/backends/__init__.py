@@ -62,9 +62,10 @@ def counterpart(backend: str, attack: Call, *, forced: bool = False) -> Call | N
     """
     package, name = split(backend)
     if package == "pyautoattack":
+        args = {key: value for key, value in attack.args.items() if key != "stop"}  # it always leaves the fallen alone
         for function, match in PYAUTOATTACK.items():
-            if match.use == attack.use and match.holds(attack.args):
-                return Call(f"rbench.backends.pyautoattack:{function}", attack.args)
+            if match.use == attack.use and match.holds(args):
+                return Call(f"rbench.backends.pyautoattack:{function}", args)
         return None
     same = TORCHATTACKS.get(name)
     if forced or (same is not None and same.use == attack.use and same.holds(attack.args)):

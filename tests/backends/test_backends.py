@@ -24,7 +24,7 @@ NATIVE = {
 def test_counterparts_take_the_arguments_of_the_native_attacks(function, match):
     theirs = inspect.signature(resolve(f"rbench.backends.pyautoattack:{function}")).parameters
     ours = inspect.signature(resolve(match.use)).parameters
-    defaults = {name: p.default for name, p in ours.items() if name not in GIVEN}
+    defaults = {name: p.default for name, p in ours.items() if name not in (*GIVEN, "stop")}
     assert defaults
     assert {name: theirs[name].default for name in defaults} == defaults
     bind(counterpart("pyautoattack", Call(match.use)), GIVEN)
@@ -40,6 +40,7 @@ def test_every_name_of_torchattacks_exists_and_repeats_an_attack_that_exists(nam
 @pytest.mark.parametrize(
     ("backend", "name", "args", "found"),
     [
+        ("pyautoattack", "apgd", {"loss": "margin"}, None),
         ("pyautoattack", "autoattack", {"version": "rand"}, "autoattack"),
         ("pyautoattack", "apgd", {"loss": "dlr-targeted", "targets": 3}, "apgd"),
         ("pyautoattack", "apgd", {"loss": "ce-targeted"}, None),

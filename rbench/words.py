@@ -1,0 +1,35 @@
+"""The options that commands share: their words, types and what `--help` says about them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CatalogDir = Annotated[
+    list[Path] | None, typer.Option("--catalog", help="A further folder with shelves of TOML files.")
+]
+SuiteName = Annotated[str, typer.Option("--suite", help="The suite: see `rbench ls suites`.")]
+ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:function that builds one.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N samples; the number is then a subset's.")]
+Seed = Annotated[int, typer.Option(help="The seed of all randomness.")]
+Eps = Annotated[str | None, typer.Option(help="Another budget than the suite's, as printed: 8/255 or 0.03.")]
+EpsList = Annotated[
+    str | None,
+    typer.Option("--eps", help="Another budget than the suite's, as printed: 8/255; or a curve: 0,4/255,8/255."),
+]
+Probes = Annotated[list[str] | None, typer.Option("--probe", help="Only this probe of the suite; may be repeated.")]
+Backend = Annotated[
+    str | None, typer.Option(help="Attacks by another package: pyautoattack, or torchattacks:NAME for one of them.")
+]
+Batch = Annotated[int | None, typer.Option(min=1, help="Batch size of native attacks; measured by default.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default on a CPU.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU by default where there is one.")]
+Runs = Annotated[Path | None, typer.Option(help="The folder of runs; default $RBENCH_RUNS or runs/.")]
+Weights = Annotated[Path | None, typer.Option(help="A checkpoint to use in place of the card's own.")]
+DataDir = Annotated[Path | None, typer.Option(help="The folder of datasets; default $RBENCH_DATA or data/.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old run aside and start anew.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Leave with code 2 unless the verdict is reliable.")]
+Form = Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, latex, csv or json.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
