@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rbench.attacks._ball import per_sample
+from rbench.attacks._ball import pick
 
 EDGE = 1e-4  # of the scale of the logits: closer to the boundary than the twin and the model as given agree
 ALWAYS, EVERY = 4, 8  # most samples that fall at all fall in the first iterations; afterwards asking is not free
@@ -13,10 +13,12 @@ class Hunt:
     """The samples x [B, C, H, W] of a batch that are still being attacked, and the least-margin iterate of each.
 
     `rows` are the places in the batch of the samples that still stand, in order; every tensor that an attack keeps a
-    sample is cut by what `shrink` returns.
+    sample is cut by what `shrink` returns. Without `stop` nobody is dropped: what just fools the model that is attacked
+    does not carry over to another one.
     """
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, stop: bool = True) -> None:
+        self._stop = stop
         self._x_adv = x.clone()
         self._best, self._least = x, x.new_full((len(x),), torch.inf)
         self._fallen = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -40,7 +42,7 @@ class Hunt:
         own = logits.gather(1, y[:, None])[:, 0]
         margin = own - logits.scatter(1, y[:, None], -torch.inf).amax(1)
         better = margin < self._least if inside is None else (margin < self._least) & inside
-        self._best = torch.where(per_sample(better, x_adv), x_adv.detach(), self._best)
+        self._best = pick(better, x_adv.detach(), self._best)
         self._least = torch.where(better, margin, self._least)
         self._fallen = self._fallen | (better & (margin < -EDGE * logits.abs().amax(1)))
         return margin
@@ -53,7 +55,7 @@ class Hunt:
         """
         if iteration is not None and iteration >= ALWAYS and iteration % EVERY:
             return None
-        if not self._fallen.any():
+        if not self._stop or not self._fallen.any():
             return None
         keep = (~self._fallen).nonzero()[:, 0]
         self._x_adv[self.rows] = self._best

