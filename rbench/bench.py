@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rbench.catalog import resolve
 from rbench.errors import AttackError, MissingError, ModelError, UsageError
-from rbench.models.twin import Counted, accelerate
+from rbench.models.twin import Counted, accelerate, is_random
 from rbench.referee import Witness, logits_of, loneliness
 from rbench.rng import seeded
 from rbench.tuning import DEFAULT_BATCH, quickest_batch
@@ -36,12 +36,16 @@ class Source:
 
 
 class Pair(NamedTuple):
-    """A model as given and the twin of it that attacks are given, each with a witness of its state."""
+    """A model as given and the twin of it that attacks are given, each with a witness of its state.
+
+    `random` says whether the model draws random numbers.
+    """
 
     model: nn.Module
     twin: Counted
     witness: Witness
     twin_witness: Witness
+    random: bool
 
     def check(self, attack: str) -> None:
         """Raise an error if an attack has changed anything."""
@@ -132,7 +136,7 @@ def _pair(models: Sequence[nn.Module], x: Tensor, classes: int, draws: int, tick
         loneliness(model, x, repeated[0], classes)
     twin = Counted(accelerate(model, x), tick, len(models))
     witness.check("being copied")
-    return Pair(model, twin, witness, Witness(twin))
+    return Pair(model, twin, witness, Witness(twin), is_random(model, x))
 
 
 def _check_hooks(probe: Probe, twin: nn.Module) -> None:

@@ -118,7 +118,7 @@ def _seeds(job: Job, block: Sequence[int]) -> tuple[int, ...]:
 
 def _attack(bench: Bench, job: Job, attack: Callable[..., Any], x: Tensor, y: Tensor, samples: Tensor) -> Tensor:
     """What an attack returns for samples that the model gets right; whatever it raises becomes an `AttackError`."""
-    if job.probe.surrogates:
+    if job.probe.surrogates or bench.own.random:
         attack = _carried_over(attack)
     name = job.probe.name
     rng = Draws(job.seed, name, samples.to(bench.device))
@@ -137,7 +137,7 @@ def _attack(bench: Bench, job: Job, attack: Callable[..., Any], x: Tensor, y: Te
 
 
 def _carried_over(attack: Callable[..., Any]) -> Callable[..., Any]:
-    """An attack to be judged on another model than it is given: it goes on where it would stop at success."""
+    """An attack to be judged on another model than it sees, or by other draws: it goes on where it would stop."""
     stops = "stop" in signature(attack).parameters
     return partial(attack, stop=False) if stops and "stop" not in getattr(attack, "keywords", {}) else attack
 

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rbench.attacks._ball import Ball, per_sample, pick
+from rbench.attacks._ball import Ball, per_sample
 from rbench.attacks._hunt import Hunt
 from rbench.attacks._losses import LOSSES, TARGETED, Loss, ascend, targets_of
 from rbench.rng import Draws
@@ -36,9 +36,9 @@ def apgd(
     z = project(x_t + step sign(g)), x_{t+1} = project(x_t + 0.75 (z - x_t) + 0.25 (x_t - x_{t-1})), step = 2 eps at
     first; a targeted loss is tried for the `targets` most likely other classes in turn. A sample that has fallen is
     left alone unless `stop` is false, as it is on surrogates and random models. At most steps + 1 forwards and
-    backwards a sample, target, restart and draw. Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble
-    of diverse parameter-free attacks", ICML 2020, algorithm 1. Raises `UsageError` where the loss is undefined: below 3
-    classes for dlr, below 4 for dlr-targeted.
+    backwards a sample, target, restart and draw. Croce and Hein, "Reliable evaluation of adversarial robustness with an
+    ensemble of diverse parameter-free attacks", ICML 2020, algorithm 1. Raises `UsageError` where the loss is
+    undefined: below 3 classes for dlr, below 4 for dlr-targeted.
     """
     hunt = Hunt(x, stop)
     for turn, target in enumerate(targets_of(model, x, y, loss, targets)):
@@ -122,7 +122,8 @@ def _advance(
     s.rises = s.rises + (value > s.loss)
     s.loss = value
     better = value > s.loss_best
-    s.x_best, s.grad_best = pick(better, z, s.x_best), torch.where(per_sample(better, z), s.grad, s.grad_best)
+    chosen = per_sample(better, z)
+    s.x_best, s.grad_best = torch.where(chosen, z, s.x_best), torch.where(chosen, s.grad, s.grad_best)
     s.loss_best = torch.where(better, value, s.loss_best)
 
 

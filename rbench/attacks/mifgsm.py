@@ -26,16 +26,20 @@ def mifgsm(
     start: bool = False,
     loss: Literal["ce", "margin", "probability-margin", "dlr"] = "ce",
     eot: int = 1,
+    stop: bool = True,
 ) -> Tensor:
     """Ascend a loss by `steps` steps of length `step`, or of `rel_step` eps, along an accumulated gradient.
 
     g_{t+1} = decay g_t + grad / ||grad||_1 and x_{t+1} = project(x_t + step sign(g_{t+1})); for l2, along g / ||g||_2.
     A gradient of zero adds nothing and the momentum carries on. The iterate with the least margin is returned, and a
-    sample that has fallen is left alone. At most steps + 1 forwards and steps backwards a sample and draw. Dong et al.,
-    "Boosting adversarial attacks with momentum", CVPR 2018, algorithm 1.
+    sample that has fallen is left alone unless `stop` is false, as it is on surrogates and random models. At most
+    steps + 1 forwards and steps backwards a sample and draw. Dong et al., "Boosting adversarial attacks with momentum",
+    CVPR 2018, algorithm 1.
     """
-    length = float(fraction(step, "step")) if step is not None else float(fraction(rel_step, "rel_step")) * threat.radius
-    hunt, ball = Hunt(x), Ball(x, threat)
+    length = (
+        float(fraction(step, "step")) if step is not None else float(fraction(rel_step, "rel_step")) * threat.radius
+    )
+    hunt, ball = Hunt(x, stop), Ball(x, threat)
     x_adv, momentum = ball.random(rng, 0) if start else x, torch.zeros_like(x)
     for index in range(steps):
         logits, _, grad = ascend(model, x_adv, LOSSES[loss], y, eot=eot)
@@ -53,7 +57,7 @@ def mifgsm(
 
 
 def _l1_unit(grad: Tensor) -> Tensor:
-    """g / ||g||_1 for each sample; 0 where g is 0, and entries that are not finite count as 0.
+    """Each sample's g / ||g||_1; 0 where g is 0, and entries that are not finite count as 0.
 
     Divided by the largest entry first, so that the sum neither overflows nor vanishes.
     """

@@ -26,17 +26,20 @@ def pgd(
     restarts: int = 1,
     start: bool = True,
     eot: int = 1,
+    stop: bool = True,
 ) -> Tensor:
     """Ascend a loss by `steps` steps of length `step`, or of `rel_step` eps, from a uniform start in the ball.
 
     x_{t+1} = project(x_t + step sign(grad CE(f(x_t), y))). Of all iterates of all restarts the one with the least
-    margin is returned, so nothing that was found is lost, and a sample that has fallen is left alone. At most steps + 1
-    forwards and steps backwards a sample, restart and draw. `loss = "margin"` is the L-inf version of Carlini and
-    Wagner's attack that tables call CW-k. Madry et al., "Towards deep learning models resistant to adversarial
-    attacks", ICLR 2018.
+    margin is returned, so nothing that was found is lost, and a sample that has fallen is left alone unless `stop` is
+    false, as it is on surrogates and random models. At most steps + 1 forwards and steps backwards a sample, restart
+    and draw. `loss = "margin"` is the L-inf version of Carlini and Wagner's attack that tables call CW-k. Madry et al.,
+    "Towards deep learning models resistant to adversarial attacks", ICLR 2018.
     """
-    length = float(fraction(step, "step")) if step is not None else float(fraction(rel_step, "rel_step")) * threat.radius
-    hunt = Hunt(x)
+    length = (
+        float(fraction(step, "step")) if step is not None else float(fraction(rel_step, "rel_step")) * threat.radius
+    )
+    hunt = Hunt(x, stop)
     for restart in range(restarts):
         rows = hunt.rows
         x_now, y_now = (x, y) if len(rows) == len(x) else (x[rows], y[rows])
