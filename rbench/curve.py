@@ -75,7 +75,7 @@ class Curve:
         return Sheet(
             f"{self.suite.name}-curve",
             f"{self.model}: accuracy against eps",
-            (self.protocol, "A sample that falls at some eps counts as fallen at every larger one."),
+            (self.protocol, "A sample that falls at some eps counts as fallen at every larger one"),
             tuple((point.eps, point.title) for point in self.points),
             tuple(Column(key[s.name], s.title or s.name, s.higher_is_better) for s in self.scores),
             {(eps, key[name]): Cell(value.score, self.total) for (eps, name), value in self.values.items()},

@@ -94,9 +94,9 @@ def _curve(points: tuple[curves.Point, ...], runs: Mapping[str, Evaluation]) -> 
     first = next(iter(runs.values()))
     evidence = {eps: _evidence(run) for eps, run in runs.items()}
     composed = curves.compose(first.suite, points, evidence)
-    falls = {name for (eps, name), value in composed.items() if eps == points[-1].eps and value.score.value == 0}
+    falls = any(eps == points[-1].eps and value.score.value == 0 for (eps, _), value in composed.items())
     values = {
-        key: _with_findings(value, runs.get(key[0]), key[1], falls=key[1] in falls) for key, value in composed.items()
+        (eps, name): _with_findings(value, runs.get(eps), name, falls=falls) for (eps, name), value in composed.items()
     }
     protocol = first.sheet.protocol[0].replace(f"eps = {first.suite.threat.eps}, ", "")
     verdicts = {eps: _verdict(run, [v for (at, _), v in values.items() if at == eps]) for eps, run in runs.items()}
@@ -107,7 +107,7 @@ def _curve(points: tuple[curves.Point, ...], runs: Mapping[str, Evaluation]) -> 
 
 def _verdict(run: Evaluation, values: Sequence[Value]) -> Verdict | None:
     """What a row of the curve may be called: nothing is called reliable that was not diagnosed."""
-    found = [finding for finding in run.findings if finding.code != SILENT]
+    found = [finding for finding in run.findings if finding.code != SILENT]  # judged with the values
     verdict = verdict_of([*found, *(finding for value in values for finding in value.score.findings)])
     return verdict if verdict != "reliable" or run.suite.diagnose else None
 
@@ -115,7 +115,7 @@ def _verdict(run: Evaluation, values: Sequence[Value]) -> Verdict | None:
 def _with_findings(value: Value, run: Evaluation | None, score: str, *, falls: bool) -> Value:
     """A value with what the run at its eps found about it as well.
 
-    That an attack fooled nothing casts no doubt where it `falls` in the end, given room: then that eps is just small.
+    That an attack fooled nothing casts no doubt where all `falls` in the end, given room: then that eps is just small.
     """
     found = run.scores[score].findings if run is not None else ()
     if falls:
