@@ -14,9 +14,11 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Interval:
     """Wilson's score interval for a proportion in [0, 1]: the p with |k/n - p| <= z sqrt(p(1 - p)/n).
 
+    `successes` may be the sum of any n values in [0, 1]. Of all of mean p, zeros and ones have the greatest variance,
+    p(1 - p) (Bhatia and Davis, "A better bound on the variance", 2000), so that the interval is then rather too wide.
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927. Raises
     `ValueError` unless 0 <= successes <= n and n > 0.
     """
@@ -45,7 +47,7 @@ def clopper_pearson(successes: int, n: int, confidence: float = CONFIDENCE) -> I
     return Interval(low, high)
 
 
-def _check(successes: int, n: int, confidence: float) -> None:
+def _check(successes: float, n: int, confidence: float) -> None:
     if not (n > 0 and 0 <= successes <= n):
         raise ValueError(f"{successes} successes of {n} are no proportion.")
     if not 0 < confidence < 1:
