@@ -25,11 +25,11 @@ def deepfool(
 ) -> Tensor:
     """Step onto the nearest linearised boundary between y and one of the classes on top, until another class wins.
 
-    With f_k = z_k - z_y and w_k = grad f_k, the k of least |f_k| / ||w_k||_* is chosen and x moves (1 + overshoot) times
-    |f_k| w_k / ||w_k||_2^2 for l2, or |f_k| sign(w_k) / ||w_k||_1 for linf, and is cut to the box. Only the `candidates`
-    classes of the largest logits at x are looked at, y among them. The walk itself knows no eps: an image found within
-    eps is returned as it is, any other (or, if none is found, the iterate of least margin) at its nearest point in the
-    ball, which under linf keeps every pixel that is not too far where moving along the direction would shrink all.
+    With f_k = z_k - z_y and w_k = grad f_k, x moves (1 + overshoot) times the shortest of the steps |f_k| w_k /
+    ||w_k||_2^2 for l2, |f_k| sign(w_k) / ||w_k||_1 for linf, and is cut to the box. Only the `candidates` classes of
+    the largest logits at the start are looked at, y among them. The walk knows no eps: an image found within eps is
+    returned as it is, any other (or, if none is found, the iterate of least margin) projected into the ball, which
+    under linf keeps every pixel that is near enough where scaling the perturbation would shrink all.
     At most 2 + 2 steps forwards and (candidates - 1) steps backwards a sample. Moosavi-Dezfooli, Fawzi and Frossard,
     "DeepFool: a simple and accurate method to fool deep neural networks", CVPR 2016, algorithm 2 and eq. 11.
     Raises `UsageError` for fewer than 2 candidates.
@@ -46,7 +46,7 @@ def deepfool(
         x_adv = (x_adv + (1 + overshoot) * _crossing(gaps, slopes, threat.norm)).clamp(0, 1)
         with torch.no_grad():
             hunt.see(x_adv, model(x_adv), y)
-        keep = hunt.shrink()  # asked every time: a step costs as much as `candidates` passes, waiting for an answer less
+        keep = hunt.shrink()  # asked every time: waiting for the answer costs less than a step of `candidates` passes
         if keep is not None:
             y, x_adv, rivals = y[keep], x_adv[keep], rivals[keep]
             if not len(keep):
@@ -62,15 +62,15 @@ def _linearise(model: nn.Module, x: Tensor, y: Tensor, rivals: Tensor) -> tuple[
     point = x.detach().requires_grad_()
     logits = model(point)
     gaps = (logits.gather(1, rivals) - logits.gather(1, y[:, None])).T
-    # One backward of the whole batch for each rival: batched over rivals as well (`is_grads_batched`) it was slower on a
-    # CPU, and the passes that a probe reports would be too few, because a hook sees all rivals as one.
+    # One backward of the whole batch for each rival: batched over rivals as well (`is_grads_batched`) it was slower on
+    # a CPU, and a probe would report too few passes, because hooks see all rivals as one.
     rows = [torch.autograd.grad(gap.sum(), point, retain_graph=True)[0] for gap in gaps]
     least = EDGE * logits.detach().abs().amax(1)
     return gaps.detach().abs().maximum(least), torch.stack(rows).nan_to_num_(0, 0, 0)
 
 
 def _crossing(gaps: Tensor, slopes: Tensor, norm: str) -> Tensor:
-    """The shortest step to a boundary, [B, C, H, W], of gaps [R, B] and their slopes [R, B, C, H, W]; 0 without slope."""
+    """The shortest step to a boundary, [B, C, H, W], for gaps [R, B] of slopes [R, B, C, H, W]; 0 without a slope."""
     dual = slopes.flatten(2).norm(p=1 if norm == "linf" else 2, dim=2)
     length = torch.where((dual > 0) & (dual < torch.inf), gaps / dual, torch.inf)
     nearest = length.argmin(0)
