@@ -132,14 +132,14 @@ def _silence(evidence: Evidence, probe: str) -> tuple[Finding, ...]:
         return ()
     n = int(tried.sum())
     message = f"{probe} fooled none of {n} samples."
-    if _falls_unbounded(evidence):
+    if _falls_unbounded(evidence) and evidence.only(UNIT, [probe])[0] == 0:
         return (Finding("RB143", "info", f"{message} Without bound PGD fools all, so that eps may just be small."),)
     return CODES["RB143"].find(1.0, message, n)
 
 
 def _falls_unbounded(evidence: Evidence) -> bool:
     name = f"{PREFIX}unbounded"
-    return name in evidence and evidence.asked(name) == evidence.fooled(name)
+    return {name, UNIT} <= evidence.outcomes.keys() and evidence.asked(name) == evidence.fooled(name)
 
 
 def _saturation(evidence: Evidence) -> tuple[Finding, ...]:
@@ -176,7 +176,7 @@ def _measured(measured: Mapping[str, float]) -> tuple[Finding, ...]:
         ("fd_error", "RB114", "the gradient differs from finite differences by {:.2g} (median, relative)."),
         ("fd_signs", "RB114", "finite differences disagree with the gradient in the sign of {:.0%} of directions."),
         ("cosine", "RB115", "gradients at neighbouring points have a median cosine of {:.2g}."),
-        ("unstable", "RB116", "the margin changes by {:.0%} of itself between neighbouring points."),
+        ("unexplained", "RB116", "the gradient leaves {:.0%} of the margin's change between neighbours unexplained."),
     ):
         if key in measured:
             found += CODES[code].find(measured[key], text.format(measured[key]))

@@ -61,7 +61,7 @@ def measure(model: nn.Module, twin: Model, x: Tensor, y: Tensor, threat: Threat,
         "bad_gradients": float(torch.stack([~torch.isfinite(grad.flatten(1)).all(1) for grad in grads]).any(0).sum()),
         "cosine": _cosine(grads[0], _gradient(twin, neighbour, y)),
         **({} if hasattr(model, "bpda") else _differences(model, grads[0], x, y, rng)),  # a stand-in should differ
-        "unstable": _unstable(twin, x, y, threat, rng),
+        "unexplained": _unexplained(twin, grads[0], x, y, threat, rng),
         **_falling(least),
     }
 
@@ -136,11 +136,18 @@ def _in_double(model: nn.Module, x: Tensor) -> nn.Module | None:
 
 
 @torch.no_grad()
-def _unstable(twin: Model, x: Tensor, y: Tensor, threat: Threat, rng: Draws) -> float:
-    """The mean of |m(x + u) - m(x)| / |m(x)|, cut at 1, over random points u of the ball of eps/2."""
-    ball, here = _within(x, threat, 2), margin(twin(x), y)
-    there = torch.stack([margin(twin(ball.random(rng.named("near"), draw)), y) for draw in range(NEIGHBOURS)])
-    return float(((there - here).abs() / here.abs()).clamp_max(1).nan_to_num(nan=1.0).mean())
+def _unexplained(twin: Model, grad: Tensor, x: Tensor, y: Tensor, threat: Threat, rng: Draws) -> float:
+    """Sum |m(x + u) - m(x) - grad m(x) u| / sum |m(x + u) - m(x)| over random points u of the ball of eps/8.
+
+    It goes to 0 with the length of u wherever m is smooth, and to 1 where m moves by jumps.
+    """
+    ball, here = _within(x, threat, 8), margin(twin(x), y)
+    changes, rests = [], []
+    for draw in range(NEIGHBOURS):
+        point = ball.random(rng.named("near"), draw)
+        changes.append(margin(twin(point), y) - here)
+        rests.append(changes[-1] + (grad * (point - x)).flatten(1).sum(1))  # grad is that of -m
+    return float((torch.stack(rests).abs().sum() / torch.stack(changes).abs().sum()).nan_to_num(nan=0.0, posinf=0.0))
 
 
 def _descent(twin: Model, x: Tensor, y: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:

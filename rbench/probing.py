@@ -11,6 +11,7 @@ from rbench.flags import BLIND, PREFIX
 from rbench.types import Call, Probe, Suite, Threat
 
 GRADIENT, SEARCH = 100, 50  # samples asked by PGD, and by the dearer attacks without gradients
+QUERIES, DRAWS = 1000, 500  # of those, a sample
 WIDE = "1000"  # longer than the diagonal of any image: no bound at all
 
 
@@ -42,7 +43,7 @@ def _pgd_probes(threat: Threat) -> tuple[Probe, ...]:
 
 
 def _search_probes() -> tuple[Probe, ...]:
-    calls = {"square": Call(BLIND[0], {"queries": 1000}), "noise": Call(BLIND[1], {"draws": 500})}
+    calls = {"square": Call(BLIND[0], {"queries": QUERIES}), "noise": Call(BLIND[1], {"draws": DRAWS})}
     return tuple(Probe(PREFIX + name, call, block=SEARCH, limit=SEARCH) for name, call in calls.items())
 
 
