@@ -26,7 +26,8 @@ def csv(sheet: Sheet) -> str:
 def json(sheet: Sheet) -> str:
     """The whole sheet as one JSON object.
 
-    `cells[model][column]` holds value, interval, n, total, verdict, findings and the command that is missing;
+    `cells[model][column]` holds value, interval, n, total, doubt (suspect, unreliable or null), findings and
+    the command that is missing;
     `verdicts[model][suite]` are those of the runs.
     """
     cells: dict[str, dict[str, Any]] = {model: {} for model, _ in sheet.rows}
@@ -49,5 +50,5 @@ def json(sheet: Sheet) -> str:
 
 def _entry(cell: Cell) -> dict[str, Any]:
     if cell.score is None:
-        return {"value": None, "interval": None, "n": 0, "verdict": None, "findings": []}
-    return {**asdict(cell.score), "verdict": cell.verdict}
+        return {"value": None, "interval": None, "n": 0, "doubt": None, "findings": []}
+    return {**asdict(cell.score), "doubt": cell.verdict if cell.verdict != "reliable" else None}

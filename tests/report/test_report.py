@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from rbench.stats import wilson
 from rbench.types import Cell, Column, Finding, Score, Sheet
 
 GOLDEN = Path(__file__).parent / "golden"
-MASKED = Finding("weaker-attack-wins", "warn", "fgsm fools 9 of 500 samples that pgd20 does not: the stronger attack is hindered.")  # fmt: skip # noqa: E501
+MASKED = Finding("RB124", "warn", "fgsm fools 9 of 500 samples that pgd20 does not: the stronger attack is hindered.")  # fmt: skip # noqa: E501
+CUT = Finding("RB114", "error", "the gradient differs from finite differences by 0.7.")
 
 
 def score(k, *findings, n=500):
@@ -28,11 +30,14 @@ def sheet():
         ("at_net", "s:pgd20"): Cell(score(400, MASKED), 500),
         ("at_net", "s:error"): Cell(score(10), 500),
         ("ews", "s:clean"): Cell(score(490), 500),
-        ("ews", "s:pgd20"): Cell(score(390, Finding("third-party", "info", "run by others.")), 500),
-        ("ews", "s:error"): Cell(score(9), 500),
+        ("ews", "s:pgd20"): Cell(score(390, CUT, Finding("RB144", "info", "run by others.")), 500),
+        ("ews", "s:error"): Cell(score(9, CUT), 500),
         **{("none", c.key): Cell(missing="rbench eval --suite s --model none") for c in columns},
     }
-    return Sheet("t_1", "A table", ("s@1: digits, L-inf, eps = 24/255, n = 500, seed 0",), rows, columns, cells)
+    verdicts = {("at_net", "s"): "suspect", ("ews", "s"): "unreliable"}
+    return Sheet(
+        "t_1", "A table", ("s@1: digits, L-inf, eps = 24/255, n = 500, seed 0",), rows, columns, cells, verdicts
+    )
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -49,7 +54,7 @@ def test_all_formats_print_the_same_numbers(sheet):
         assert tuple(f"{100 * float(row[key]):.1f}" for key in ("value", "low", "high")) == numbers
         assert tuple(f"{100 * v:.1f}" for v in (cell["value"], *cell["interval"])) == numbers
         for form in ("terminal", "markdown", "latex"):
-            text = re.sub(r"\\textbf|\\scriptsize|\\dagger|[*$^†{}]", "", render(sheet, form))
+            text = re.sub(r"\\textbf|\\scriptsize|\\d?dagger|[*$^†‡{}]", "", render(sheet, form))
             assert re.search(rf"{numbers[0]} +\[{numbers[1]}, {numbers[2]}\]", text)
 
 
@@ -68,6 +73,30 @@ def test_a_suspect_number_carries_a_dagger_and_the_reason(sheet):
         assert "run by others" not in text
     assert r"$^\dagger$" in render(sheet, "latex")
     assert json.loads(render(sheet, "json"))["cells"]["at_net"]["s:pgd20"]["findings"][0]["code"] == MASKED.code
+
+
+def test_an_unreliable_number_carries_a_double_dagger_and_one_line_for_all_its_cells(sheet):
+    for form in ("terminal", "markdown"):
+        text = render(sheet, form)
+        assert re.search(r"78\.0‡ \[", text)
+        assert re.search(r"1\.8(\*\*)?‡ \[", text)
+        assert text.count("‡ ews PGD-20, Error: the gradient differs from finite differences by 0.7. [RB114]") == 1
+        assert [line for line in text.splitlines() if "eliable:" in line or "Suspect:" in line] == [
+            "† Suspect: at_net.",
+            "‡ Unreliable: ews.",
+        ]
+    assert r"$^\ddagger$" in render(sheet, "latex")
+    got = json.loads(render(sheet, "json"))
+    assert got["verdicts"] == {"at_net": {"s": "suspect"}, "ews": {"s": "unreliable"}}
+    assert got["cells"]["ews"]["s:error"]["doubt"] == "unreliable"
+    assert got["cells"]["ews"]["s:clean"]["doubt"] is None
+
+
+def test_verdicts_name_the_suite_where_there_are_several(sheet):
+    several = replace(sheet, verdicts={("ews", "s"): "reliable", ("ews", "t"): "reliable", ("none", "t"): "suspect"})
+    text = render(several, "terminal")
+    assert "Reliable: ews on s, ews on t." in text
+    assert "† Suspect: none on t." in text
 
 
 def test_an_empty_cell_names_its_command_once(sheet):
