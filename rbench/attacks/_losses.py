@@ -74,7 +74,9 @@ def ascend(
     return z, value, grad
 
 
-def targets_of(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, loss: str, count: int) -> Iterator[Tensor | None]:
+def targets_of(
+    model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, loss: str, count: int
+) -> Iterator[Tensor | None]:
     """The targets [B] of a targeted loss in turn, most likely class first; a lone None for other losses.
 
     Raises `UsageError` for a loss that the number of classes leaves undefined, and for a single class.

@@ -53,5 +53,5 @@ def _stages(version: str, classes: int) -> list[Stage]:
     if version == "rand":
         dlr: Stage = ("apgd-dlr", partial(apgd, loss="dlr", eot=DRAWS))
         return [("apgd-ce", partial(apgd, eot=DRAWS)), *([dlr] if classes >= 3 else [])]
-    loss = "dlr-targeted" if classes >= 4 else "ce-targeted"
+    loss: Literal["dlr-targeted", "ce-targeted"] = "dlr-targeted" if classes >= 4 else "ce-targeted"
     return [("apgd-ce", apgd), ("apgd-t", partial(apgd, loss=loss)), ("fab-t", fab), ("square", square)]

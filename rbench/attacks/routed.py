@@ -48,10 +48,11 @@ def routed(
     defenses", ICML 2022.
     """
     route = hook(model, "route", "routed")
+    freeze = getattr(model, "freeze_route", route)
     with torch.no_grad():
-        clean = route(x)
+        clean = freeze(x)
     chase = Chase(model, x, y, threat, rng, stop)
-    game = _Game(model, route, x, y, clean, chase, cosine(threat.radius, steps), betas, shares, points, rng)
+    game = _Game(model, route, freeze, x, y, clean, chase, cosine(threat.radius, steps), betas, shares, points, rng)
     PLANS[variant](game)
     return chase.result()
 
@@ -65,6 +66,7 @@ class _Game:
 
     model: nn.Module
     route: Callable[[Tensor], Tensor]
+    freeze: Callable[[Tensor], Tensor]
     x: Tensor
     y: Tensor
     clean: Tensor
@@ -110,7 +112,7 @@ class _Game:
     @torch.no_grad()
     def code(self, x_adv: Tensor) -> Tensor:
         """The codes of images, to be held fixed."""
-        return self.route(x_adv)
+        return self.freeze(x_adv)
 
 
 def _v2(game: _Game) -> None:

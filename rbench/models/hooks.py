@@ -6,8 +6,10 @@ A model that shows its router, its type head or a stand-in for what has no gradi
 `route(x) -> code`
     the code of each image, a tensor [B, ...] whose rows do not depend on one another; with gradients, unless the model
     itself has none. It goes with `forward(x, code=None)`, which uses the code that it is given in the place of its own;
-    without that argument a `route` is no hook. A frozen router is `forward(x, code=route(x0).detach())`, so that there
-    is no third hook for it. Of several codes (one a layer, say) make one tensor.
+    without that argument a `route` is no hook. Of several codes (one a layer, say) make one tensor.
+`freeze_route(x) -> code`
+    the code that holds the router where images x leave it; by default `route(x)`. A model whose router keeps more than
+    it returns (statistics of the batch, a hard choice behind a soft code) says here what "frozen" means.
 `branches(x) -> (code, ...)`
     codes [B, ...] that force each of the network's branches on, whatever the router would say: for MixBN one with the
     statistics of clean and one with those of adversarial images.
@@ -27,15 +29,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-ASKED = ("route", "branches", "type_logits")  # hooks that an attack calls; `bpda` works by itself
+ASKED = ("route", "freeze_route", "branches", "type_logits")  # hooks that an attack calls; `bpda` works by itself
 
 
 def hooks_of(model: nn.Module) -> dict[str, Callable[..., Any]]:
     """The hooks that a model has, by name."""
     found = {name: getattr(model, name, None) for name in (*ASKED, "bpda")}
     if "code" not in inspect.signature(model.forward).parameters:
-        found.pop("route")
-        found.pop("branches")
+        for name in ("route", "freeze_route", "branches"):
+            found.pop(name)
     return {name: hook for name, hook in found.items() if callable(hook)}
 
 

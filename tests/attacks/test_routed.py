@@ -150,3 +150,24 @@ def test_expectation_over_transformation_finds_what_single_draws_miss():
     exact = standing(model, worst_linf(model, x, y, threat.radius), y).double().mean()
     assert left[20] <= exact + 0.1  # about the mean weights the worst case is that of the linear model
     assert left[20] < left[1] - 0.1
+
+
+def test_a_model_that_says_what_frozen_means_is_taken_at_its_word():
+    class Held(Masked):
+        """Its route leads nowhere when held; what holds it is another code."""
+
+        def route(self, x):
+            return super().route(x) - super(Masked, self).forward(x)
+
+        def forward(self, x, code=None):
+            return super().forward(x, 0 if code is None else code)
+
+        def freeze_route(self, x):
+            return torch.zeros(len(x), 2, dtype=x.dtype)
+
+    _, x, y, breakable = masked_problem()
+    own = Held().double().requires_grad_(False)
+    x = x.double()
+    counted = Counted(own, lambda n: None)
+    x_adv = routed(counted, x, y, THREAT, rng=DRAWS, variant="V1")
+    assert torch.equal(~standing(own, x_adv, y), breakable)
