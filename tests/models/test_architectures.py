@@ -1,7 +1,13 @@
+import importlib
+import importlib.util
+from pathlib import Path
+
 import pytest
 import torch
 
+from rbench.models.load import fill, read_weights
 from rbench.models.preact_resnet import preact_resnet18, preact_resnet_small
+from rbench.models.resnet import resnet18
 from rbench.models.wide_resnet import wide_resnet
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
@@ -18,8 +24,9 @@ def count(model):
         (lambda: wide_resnet(28, 10, 10, MEAN, STD), 36_479_194),
         (lambda: wide_resnet(34, 10, 10, MEAN, STD), 46_160_474),
         (lambda: preact_resnet_small(10, MEAN, STD), 77_850),
+        (lambda: resnet18(10), 11_173_962),
     ],
-    ids=["preact_resnet18", "wrn28-10", "wrn34-10", "small"],
+    ids=["preact_resnet18", "wrn28-10", "wrn34-10", "small", "resnet18"],
 )
 def test_parameter_counts_are_the_published_ones(build, parameters):
     with torch.device("meta"):
@@ -47,5 +54,27 @@ def test_normalisation_is_inside_the_model():
     two = preact_resnet_small(10, MEAN, STD, width=4).eval()
     state = two.state_dict()
     two.load_state_dict({k: state[k] if "normalise" in k else v for k, v in one.state_dict().items()})
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.allclose(two(x), one((x - 0.5) / 0.25), atol=1e-5)
+
+
+def test_the_resnet_is_the_one_whose_weights_circulate():
+    """The network that pyautoattack ships beside its example is the oracle, weights and all."""
+    package = importlib.util.find_spec("pyautoattack")
+    oracle = importlib.import_module("pyautoattack.examples.resnet").ResNet18().eval()
+    path = Path(package.submodule_search_locations[0]) / "examples" / "model_test.pt"
+    state = read_weights(path)
+    oracle.load_state_dict(state)
+    model = resnet18(10)
+    fill(model, state, path)
+    x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(model.eval()(x), oracle(x), atol=1e-5)
+
+
+def test_a_resnet_may_normalise():
+    torch.manual_seed(0)
+    one, two = resnet18(10).eval(), resnet18(10, MEAN, STD).eval()
+    two.load_state_dict({**one.state_dict(), **{k: v for k, v in two.state_dict().items() if "normalise" in k}})
     x = torch.rand(2, 3, 32, 32)
     assert torch.allclose(two(x), one((x - 0.5) / 0.25), atol=1e-5)
