@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rbench.catalog import resolve
 from rbench.errors import AttackError, MissingError, ModelError, UsageError
 from rbench.models.twin import Counted, accelerate, is_random
+from rbench.models.precision import in_float32
 from rbench.referee import Witness, logits_of, loneliness
 from rbench.rng import seeded
 from rbench.tuning import DEFAULT_BATCH, quickest_batch
@@ -103,6 +104,8 @@ def set_up(source: Source, probes: Sequence[Probe], n: int, batch: int | None, t
         raise MissingError(
             f"dataset {dataset.name!r} changed while it was used: {dataset.digest}, not {source.digest}."
         )
+    if dataset.classes < 2:
+        raise MissingError(f"dataset {dataset.name!r} has a single class; no model can be fooled about it.")
     x, _ = load_images(dataset, np.arange(min(n, DEFAULT_BATCH)), device)
     own = _pair([source.model().to(device)], x, dataset.classes, source.draws, tick)
     teams = dict.fromkeys(probe.surrogates for probe in probes if probe.surrogates)
@@ -120,6 +123,7 @@ def set_up(source: Source, probes: Sequence[Probe], n: int, batch: int | None, t
 
 def _pair(models: Sequence[nn.Module], x: Tensor, classes: int, draws: int, tick: Callable[[int], None]) -> Pair:
     """A model, or several as an ensemble, and its twin; checked on images x [B, C, H, W]."""
+    models = [in_float32(model) for model in models]
     model = models[0] if len(models) == 1 else Ensemble(models).eval()
     witness = Witness(model)
     repeated = []

@@ -12,9 +12,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rbench.errors import ModelError
 from rbench.models.hooks import hooks_of, straight_through
+from rbench.models.precision import Cast
 from rbench.rng import seeded
 
 AGREEMENT = 1e-4  # largest difference of logits or gradients, relative to their scale, that counts as rounding
+HALF_AGREEMENT = 2e-2  # the same for logits in half precision, which keeps 8 or 11 bits
 
 NO_GRADIENT = (
     "the model's logits carry no gradient for an attack that asks for one; remove no_grad and detach, or choose a "
@@ -106,10 +108,12 @@ def accelerate(model: nn.Module, x: Tensor) -> nn.Module:
 
     The copy's logits and input gradients are compared on images x [B, C, H, W]; wherever the model cannot be copied or
     traced, or the fast copy differs by more than rounding, a plainer one is returned. Tracing would lose hooks and turn
-    random numbers into constants, so models with either are only copied.
+    random numbers into constants, so models with either are only copied. A model in half precision, whose gradients
+    underflow, is attacked through a copy in float32.
     """
     try:
         twin = copy.deepcopy(model)
+        twin = _widened(twin, x) if isinstance(twin, Cast) else twin
     except Exception:  # noqa: BLE001 - foreign modules fail to copy in their own ways; then the model serves itself
         return model
     twin = twin.eval().requires_grad_(False)
@@ -122,6 +126,15 @@ def accelerate(model: nn.Module, x: Tensor) -> nn.Module:
     except Exception:  # noqa: BLE001, S110 - tracing is best effort: dynamic models stay as they are
         pass
     return twin
+
+
+@torch.no_grad()
+def _widened(cast: Cast, x: Tensor) -> nn.Module:
+    """A model in half precision as one in float32, if its logits say the same; else as it is."""
+    if torch.finfo(cast.dtype).bits >= 32:
+        return cast
+    given, wide = cast(x), copy.deepcopy(cast.inner).float()
+    return wide if _agree(given, wide(x), HALF_AGREEMENT) else cast
 
 
 @torch.no_grad()
@@ -147,8 +160,8 @@ def _probe(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return logits.detach(), grad
 
 
-def _agree(given: Tensor, got: Tensor) -> bool:
-    return bool((given - got).abs().max() <= AGREEMENT * given.abs().max())
+def _agree(given: Tensor, got: Tensor, tolerance: float = AGREEMENT) -> bool:
+    return bool((given - got).abs().max() <= tolerance * given.abs().max())
 
 
 def _fold(model: nn.Module) -> nn.Module:
