@@ -77,5 +77,5 @@ def _crossing(gaps: Tensor, slopes: Tensor, norm: str) -> Tensor:
     sample = torch.arange(len(nearest), device=nearest.device)
     slope, dual, length = slopes[nearest, sample], dual[nearest, sample], length[nearest, sample]
     unit = slope.sign() if norm == "linf" else slope / per_sample(dual.clamp_min(torch.finfo(dual.dtype).tiny), slope)
-    # No two images are farther apart than opposite corners of the box.
-    return per_sample(torch.where(dual > 0, length, 0).clamp_max(math.sqrt(slope[0].numel())), slope) * unit
+    # No two images are farther apart than opposite corners of the box; and 0 times infinity would be NaN.
+    return per_sample(length.clamp_max(math.sqrt(slope[0].numel())), slope) * unit

@@ -38,7 +38,7 @@ def distances(x, x_adv):
 
 
 def run(model, x, y, threat=FAR, **params):
-    return cw(model, x, y, threat, rng=Draws(0, "cw", torch.arange(len(x))), **params)
+    return cw(model, x, y, threat, rng=Draws(0, "cw", torch.arange(len(x))), **{"steps": 300, **params})
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -130,6 +130,27 @@ def test_under_linf_the_point_is_in_its_ball_and_better_than_none():
             assert (verdict.margin - (own - other) < -0.9 * full).all()
 
 
+def test_where_nothing_fools_the_iterate_of_least_margin_is_returned():
+    model, x, y = problem(9)
+    x_adv = run(model, x, y, searches=1, constant=0.001)  # too small a weight to reach the boundary
+    z, z_adv = model(x), model(x_adv)
+    own, other = y[:, None], 1 - y[:, None]
+    assert (z_adv.argmax(1) == y).all()
+    assert ((z_adv.gather(1, own) - z_adv.gather(1, other)) < (z.gather(1, own) - z.gather(1, other)) - 1e-3).all()
+
+
+def test_the_weight_is_searched_for_upwards_and_downwards():
+    model, x, y = problem(9)
+    for constant in (0.001, 100.0):  # the one never gets there, the other overshoots
+        once, often = (run(model, x, y, searches=k, constant=constant) for k in (1, 8))
+        if constant == 0.001:
+            assert (model(once).argmax(1) == y).all()
+        else:
+            assert (distances(x, once) / nearest_boundary(model, x)).median() > 1.3
+        assert (model(often).argmax(1) != y).all()
+        assert (distances(x, often) / nearest_boundary(model, x)).max() < 1.1
+
+
 def test_confidence_asks_for_a_margin():
     model, x, y = problem(7)
     slope = (model.classifier.weight[0] - model.classifier.weight[1]).norm()
@@ -141,17 +162,18 @@ def test_confidence_asks_for_a_margin():
 
 
 class Roots(torch.nn.Module):
-    """Class 1 wins where the mean of sqrt|x - 0.4| exceeds 0.1; at 0.4 the slope is infinite."""
+    """Class 1 wins where the mean of sqrt(max(x - 0.4, 0)) exceeds 0.1; the slope at a pixel below 0.4 is NaN."""
 
     def forward(self, x):
-        s = (x - 0.4).flatten(1).abs().sqrt().mean(1)
+        above = (x - 0.4).flatten(1)
+        s = (above * (above > 0)).sqrt().mean(1)
         return torch.stack([torch.zeros_like(s), s - 0.1], dim=1)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_slopes_that_are_zero_or_infinite_neither_stop_nor_spoil_it(norm):
+def test_slopes_that_are_zero_or_nan_neither_stop_nor_spoil_it(norm):
     x, y = torch.full((2, *SHAPE), 0.401, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
-    x[0, 0, 0, 0] = 0.4
+    x[0, 0, 0, 0] = 0.3
     x_adv = run(Roots(), x, y, Threat(norm, "1/2"), steps=100)
     assert torch.isfinite(x_adv).all()
     assert (Roots()(x_adv).argmax(1) == 1).all()
