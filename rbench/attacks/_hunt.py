@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rbench.attacks._ball import per_sample
+from rbench.attacks._ball import pick
 
 EDGE = 1e-4  # of the scale of the logits: closer to the boundary than the twin and the model as given agree
 ALWAYS, EVERY = 4, 8  # most samples that fall at all fall in the first iterations; afterwards asking is not free
@@ -42,7 +42,7 @@ class Hunt:
         own = logits.gather(1, y[:, None])[:, 0]
         margin = own - logits.scatter(1, y[:, None], -torch.inf).amax(1)
         better = margin < self._least if inside is None else (margin < self._least) & inside
-        self._best = torch.where(per_sample(better, x_adv), x_adv.detach(), self._best)
+        self._best = pick(better, x_adv.detach(), self._best)
         self._least = torch.where(better, margin, self._least)
         self._fallen = self._fallen | (better & (margin < -EDGE * logits.abs().amax(1)))
         return margin

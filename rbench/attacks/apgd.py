@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rbench.attacks._ball import Ball, per_sample
+from rbench.attacks._ball import Ball, per_sample, pick
 from rbench.attacks._hunt import Hunt
 from rbench.attacks._losses import LOSSES, TARGETED, Loss, ascend, targets_of
 from rbench.rng import Draws
@@ -122,8 +122,7 @@ def _advance(
     s.rises = s.rises + (value > s.loss)
     s.loss = value
     better = value > s.loss_best
-    chosen = per_sample(better, z)
-    s.x_best, s.grad_best = torch.where(chosen, z, s.x_best), torch.where(chosen, s.grad, s.grad_best)
+    s.x_best, s.grad_best = pick(better, z, s.x_best), torch.where(per_sample(better, z), s.grad, s.grad_best)
     s.loss_best = torch.where(better, value, s.loss_best)
 
 
