@@ -56,11 +56,11 @@ def test_a_name_like_nothing_gets_the_list():
         ("args = { split", "arg = { split", r"no key named 'arg'.*Did you mean 'args'"),
         ("norm =", "nrom =", r"no key named 'nrom'.*Did you mean 'norm'"),
         ('title = "FGSM"\nuse', 'title = "FGSM"\nues', r"no key named 'ues'.*Did you mean 'use'"),
-        ("version = 1\n", "", r"the key 'version' is missing"),
+        ("version = 2\n", "", r"the key 'version' is missing"),
         ("24/255", "24/0", r"threat.*'24/0' is not a number"),
         ('"linf"', '"l3"', r"threat\.norm"),
-        ("version = 1\n", "version = \n", "not valid TOML"),
-        ("version = 1\n", 'version = 1\nname = "y"\n', "remove the key 'name'"),
+        ("version = 2\n", "version = \n", "not valid TOML"),
+        ("version = 2\n", 'version = 1\nname = "y"\n', "remove the key 'name'"),
         ('of = ["fgsm"]', 'of = ["fgms"]', r"no probe named 'fgms'.*Did you mean 'fgsm'"),
         ("digits:digits", "digits.digits", "is no pointer"),
     ],
@@ -96,7 +96,7 @@ def test_a_changed_budget_under_another_name_is_fine(shelf):
 
 def test_the_digest_of_a_suite_moves_with_its_numbers_not_with_its_titles(shelf):
     digests = set()
-    for i, (old, new) in enumerate([("", ""), ("24/255", "16/255"), ("version = 1", "version = 2"), ("1/4", "1/8")]):
+    for i, (old, new) in enumerate([("", ""), ("24/255", "16/255"), ("version = 2", "version = 3"), ("1/4", "1/8")]):
         digests.add(shelf("suites", "x", SUITE.replace(old, new) if i else SUITE).suite("x").digest)
     assert len(digests) == 4
     assert shelf("suites", "x", SUITE.replace('title = "AA"', 'title = "AutoAttack"')).suite("x").digest in digests
@@ -139,7 +139,7 @@ PGD = "rbench.attacks.pgd:pgd"
 @pytest.mark.parametrize(
     ("use", "args", "sentence"),
     [
-        (PGD, {"step": 5}, r"no argument named 'step'.*Did you mean 'steps'"),
+        (PGD, {"stepz": 5}, r"no argument named 'stepz'.*Did you mean 'step'"),
         (PGD, {"steps": "many"}, r"steps = 'many': .*integer"),
         (PGD, {"model": 1}, "no argument named 'model'"),
         ("rbench.attacks.pgd:pdg", {}, "no function named 'pdg'.*Did you mean 'pgd'"),
