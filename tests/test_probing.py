@@ -2,7 +2,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+import torch
 
+from rbench.attacks._ball import Ball
 from rbench.catalog import Catalog, bind
 from rbench.engine import GIVEN
 from rbench.errors import UsageError
@@ -75,3 +77,14 @@ def test_a_diagnosis_is_part_of_what_a_run_is_pinned_to():
 def test_names_of_diagnostic_probes_are_taken():
     with pytest.raises(UsageError, match="'diag-' belong to diagnostics"):
         diagnosed(replace(SUITE, probes=(*SUITE.probes, Probe("diag-mine"))))
+
+
+@pytest.mark.parametrize("length", [1.0, 250.0])
+def test_a_gradient_that_vanishes_is_no_step_however_long_steps_are(length):
+    """The probe without bound takes steps of 250 in L2."""
+    x = torch.full((2, 1, 2, 2), 0.5)
+    grad = torch.zeros_like(x)
+    grad[1, 0, 0, 0] = 1e-30
+    ball = Ball(x, Threat("l2", "1000"))
+    assert torch.equal(ball.step(x, grad, length)[0], x[0])
+    assert ball.step(x, grad, length)[1].flatten().tolist() == [1.0, 0.5, 0.5, 0.5]

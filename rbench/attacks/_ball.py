@@ -12,7 +12,7 @@ class Ball:
 
     def __init__(self, x: Tensor, threat: Threat) -> None:
         self.x, self.threat, self.norm, self.radius = x, threat, threat.norm, threat.radius
-        self._tiny = torch.finfo(x.dtype).tiny
+        self._tiny, self._huge = torch.finfo(x.dtype).tiny, torch.finfo(x.dtype).max
         if self.norm == "linf":  # ball and box are one box, computed once for all steps
             self._low, self._high = (x - self.radius).clamp_min_(0), (x + self.radius).clamp_max_(1)
 
@@ -34,7 +34,8 @@ class Ball:
         A length is one number, or one a sample, shaped to multiply images.
         """
         if self.norm == "l2":
-            return self.project(torch.addcmul(x_adv, grad, length / l2_norm(grad).clamp_min_(self._tiny)))
+            scale = (length / l2_norm(grad).clamp_min_(self._tiny)).clamp_max_(self._huge)  # 0 times infinity is no step
+            return self.project(torch.addcmul(x_adv, grad, scale))
         if isinstance(length, float):
             return torch.add(x_adv, grad.sign(), alpha=length).clamp_(self._low, self._high)
         return torch.addcmul(x_adv, grad.sign(), length).clamp_(self._low, self._high)
