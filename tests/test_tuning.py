@@ -27,7 +27,7 @@ def test_the_batch_size_follows_the_cost(costs, expected):
 
 
 def test_small_differences_do_not_choose():
-    """A fixed cost of a tenth of a pass makes 200 a little quicker an image than 100, but not worth while."""
+    """A fixed cost of a fifth of a pass makes 200 a little quicker an image than 50, but not worth while."""
     cost = Costly(per_call=0.001)
     original = cost.forward
 

@@ -29,9 +29,9 @@ def setting():
     return model, accelerate(model, x), x, torch.from_numpy(data.labels[:BATCH])
 
 
-def bare(model, x, y):
-    """Twenty forward and backward passes and nothing else: the floor of PGD-20."""
-    for _ in range(STEPS):
+def bare(model, x, y, steps=STEPS):
+    """Forward and backward passes and nothing else: the floor of an attack."""
+    for _ in range(steps):
         point = x.detach().requires_grad_()
         (grad,) = torch.autograd.grad(F.cross_entropy(model(point), y, reduction="sum"), point)
     return grad
