@@ -34,7 +34,7 @@ class Ball:
         A length is one number, or one a sample, shaped to multiply images.
         """
         if self.norm == "l2":
-            scale = (length / l2_norm(grad).clamp_min_(self._tiny)).clamp_max_(self._huge)  # 0 times infinity is no step
+            scale = (length / l2_norm(grad).clamp_min_(self._tiny)).clamp_max_(self._huge)  # 0 inf is no step
             return self.project(torch.addcmul(x_adv, grad, scale))
         if isinstance(length, float):
             return torch.add(x_adv, grad.sign(), alpha=length).clamp_(self._low, self._high)
