@@ -16,9 +16,12 @@ from rbench.types import Finding, Outcomes, Probe, Reported, Score, Suite
 
 SATURATED_MARGIN = 17.0  # beyond it softmax rounds to one-hot in float32 and the gradient of CE vanishes
 PREFIX = "diag-"  # of the probes that only findings are made of
+NATIVE = "rbench.attacks."
 FGSM = "rbench.attacks.fgsm:fgsm"
+ITERATIVE = ("rbench.attacks.pgd:pgd", "rbench.attacks.apgd:apgd", "rbench.attacks.mifgsm:mifgsm")
 BLIND = ("rbench.attacks.square:square", "rbench.attacks.noise:noise")  # attacks that ask for logits only
-MIXED = ("rbench.attacks.autoattack:autoattack",)  # ensembles of both kinds
+MIXED = ("rbench.attacks.autoattack:autoattack", "rbench.attacks.cascade:cascade")  # ensembles of both kinds
+EFFORT = {"steps", "restarts", "targets"}
 UNIT = "diag-margin"  # PGD-20 on the margin: what its variants are compared with
 
 
@@ -53,9 +56,11 @@ class Evidence:
         return len(both & self.fooled(probe) - self.fooled(*others)), len(both)
 
     def own(self) -> list[str]:
-        """The attacked probes of the suite itself, from weak to strong, as far as they are complete."""
-        names = (p.name for p in self.suite.probes if p.attack is not None and not p.name.startswith(PREFIX))
-        return [name for name in names if name in self]
+        """The complete probes of the suite itself that attack within its eps, from weak to strong."""
+        return [p.name for p in self.suite.probes if p.name in self and self._is_own(p)]
+
+    def _is_own(self, probe: Probe) -> bool:
+        return probe.attack is not None and probe.eps is None and not probe.name.startswith(PREFIX)
 
     def gradient(self) -> list[str]:
         """The probes that ascend the gradient of the model itself within the suite's eps."""
@@ -106,16 +111,33 @@ def of_claim(clean: Score, claim: Reported | None) -> tuple[Finding, ...]:
     return CODES["RB139"].find(abs(clean.value - claim.value / 100), message)
 
 
-def _weaker_wins(evidence: Evidence, probe: str) -> tuple[Finding, ...]:
+def _weaker_wins(evidence: Evidence, name: str) -> tuple[Finding, ...]:
     """A weaker attack (earlier in the suite) that fools samples which this one does not."""
-    order, attacks = evidence.own(), {p.name: p.attack for p in evidence.suite.probes}
+    probes = {probe.name: probe for probe in evidence.suite.probes}
+    order = evidence.own()
     found: tuple[Finding, ...] = ()
-    for weaker in order[: order.index(probe)]:
-        count, n = evidence.only(weaker, [probe])
-        attack = attacks[weaker]
-        code = "RB124" if attack is not None and attack.use == FGSM else "RB141"
-        found += CODES[code].share(count, n, f"are fooled by {weaker} and not by {probe}, the stronger attack.")
+    for weaker in (probes[other] for other in order[: order.index(name)]):
+        if _outranks(probes[name], weaker):
+            count, n = evidence.only(weaker.name, [name])
+            code = "RB124" if weaker.attack is not None and weaker.attack.use == FGSM else "RB141"
+            found += CODES[code].share(count, n, f"are fooled by {weaker.name} and not by {name}, the stronger attack.")
     return found
+
+
+def _outranks(probe: Probe, other: Probe) -> bool:
+    """Whether an attack should by rights fool all that another one, earlier in the suite, fools.
+
+    Attacks that differ in more than effort, such as two losses or two surrogates, are only compared to an ensemble.
+    """
+    strong, weak = probe.attack, other.attack
+    if strong is None or weak is None or probe.surrogates != other.surrogates:
+        return False
+    if strong.use in MIXED or not (strong.use.startswith(NATIVE) and weak.use.startswith(NATIVE)):
+        return True
+    if weak.use == FGSM:
+        return strong.use in ITERATIVE
+    changed = {key for key in {*strong.args, *weak.args} if strong.args.get(key) != weak.args.get(key)}
+    return strong.use == weak.use and changed <= EFFORT
 
 
 def _silence(evidence: Evidence, probe: str) -> tuple[Finding, ...]:
@@ -130,6 +152,8 @@ def _silence(evidence: Evidence, probe: str) -> tuple[Finding, ...]:
         return CODES["RB142"].find(1.0, f"{probe} returned every image unchanged.")
     if not outcomes.correct[tried].all():
         return ()
+    if next(p for p in evidence.suite.probes if p.name == probe).surrogates:
+        return ()  # to be robust to the attacks on others is nothing unheard of
     n = int(tried.sum())
     message = f"{probe} fooled none of {n} samples."
     if _falls_unbounded(evidence) and evidence.only(UNIT, [probe])[0] == 0:

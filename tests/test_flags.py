@@ -10,10 +10,11 @@ from rbench.codes import CODES, diagnostic
 from rbench.errors import UsageError
 from rbench.probing import diagnosed
 from rbench.stats import wilson
-from rbench.types import Reported, Score
+from rbench.types import Call, Probe, Reported, Score
 
 SUITE = diagnosed(replace(Catalog.find().suite("digits-linf"), diagnose=True))
 N = 200
+FGSM, PGD, AA = (Call(f"rbench.attacks.{name}:{name}") for name in ("fgsm", "pgd", "autoattack"))
 HONEST = {"samples": 60.0, "twin_flips": 0, "zero_gradients": 0, "bad_gradients": 0, "cosine": 0.98, "fd_error": 1e-9,
           "fd_signs": 0, "unexplained": 0.2, "unfooled": 50, "falling": 0}  # fmt: skip
 
@@ -66,6 +67,32 @@ def test_a_weaker_attack_that_wins_is_noticed_above_half_a_percent():
     assert of_probe("pgd20", **many) == {"RB124": "error"}
     iterative = {"clean": clean, "pgd20": attacked(range(10)), "aa": attacked([1, 2, 3])}
     assert of_probe("aa", **iterative) == {"RB141": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("weak", "strong", "code"),
+    [
+        (Probe("a", FGSM), Probe("b", PGD), "RB124"),
+        (Probe("a", PGD), Probe("b", AA), "RB141"),
+        (Probe("a", PGD), Probe("b", Call(PGD.use, {"steps": 100})), "RB141"),
+        (Probe("a", Call("mine.py:attack")), Probe("b", PGD), "RB141"),
+        (Probe("a", PGD), Probe("b", Call(PGD.use, {"loss": "margin"})), None),
+        (Probe("a", FGSM), Probe("b", Call("rbench.attacks.deepfool:deepfool")), None),
+        (Probe("a", PGD, surrogates=("at-digits",)), Probe("b", PGD), None),
+        (Probe("a", PGD, eps="8/255"), Probe("b", PGD), None),
+    ],
+)
+def test_only_attacks_that_should_find_the_same_are_compared(weak, strong, code):
+    suite = replace(SUITE, probes=(SUITE.probes[0], weak, strong))
+    evidence = {"clean": outcomes(np.ones(N)), "a": attacked(range(4)), "b": attacked([9])}
+    assert found(flags.of_probe(suite, "b", evidence)) == ({code: "warn"} if code else {})
+
+
+def test_a_transferred_attack_may_fool_nothing():
+    suite = replace(SUITE, probes=(SUITE.probes[0], Probe("a", PGD, surrogates=("at-digits",)), Probe("b", PGD)))
+    evidence = {"clean": outcomes(np.ones(N)), "a": attacked([]), "b": attacked([])}
+    assert found(flags.of_probe(suite, "a", evidence)) == {}
+    assert found(flags.of_probe(suite, "b", evidence)) == {"RB143": "warn"}
 
 
 def test_an_attack_that_moves_nothing_is_an_error():
