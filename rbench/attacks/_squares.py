@@ -20,9 +20,10 @@ def propose_linf(ball: Ball, current: Tensor, share: float, words: Tensor) -> Te
     """A square pushed by +-2 eps, a sign for every channel: within the ball its pixels go to one end of the range."""
     height, width = ball.x.shape[2:]
     size = min(max(round((share * height * width) ** 0.5), 1), height, width)
-    rows, columns = _offsets(ball.x, size, words[:, 0], words[:, 1])
-    push = _inside(rows)[:, None, :, None] * (_channel_signs(words[:, 2], ball.x) * (2 * ball.radius))
-    return ball.project(torch.addcmul(current, push, _inside(columns)[:, None, None, :]))
+    top, left = _corners(ball.x, size, words[:, 0], words[:, 1])
+    rows, columns = _inside(height, top, size)[:, None, :, None], _inside(width, left, size)[:, None, None, :]
+    push = rows * (_channel_signs(words[:, 2], ball.x) * (2 * ball.radius))
+    return ball.project(torch.addcmul(current, push, columns))
 
 
 def tiles(ball: Ball, rng: Draws) -> Tensor:
@@ -48,40 +49,53 @@ def propose_l2(ball: Ball, current: Tensor, share: float, words: Tensor) -> Tens
     channels, height, width = ball.x.shape[1:]
     size = max(round((share * height * width) ** 0.5), 3)
     size = min(size + 1 - size % 2, height, width)
-    rows, columns = _offsets(ball.x, size, words[:, 0], words[:, 1])
-    here = _inside(rows)[:, None, :, None] * _inside(columns)[:, None, None, :]
-    other = [_inside(place) for place in _offsets(ball.x, size, words[:, 3], words[:, 4])]
-    either = here.maximum(other[0][:, None, :, None] * other[1][:, None, None, :])
+    here, there = (_window(ball.x, size, words[:, i], words[:, i + 1]) for i in (0, 3))
     delta = current - ball.x
-    squared = delta.square()
-    budget = (ball.radius**2 - squared.flatten(1).sum(1).view(-1, 1, 1, 1)).clamp_min(0) / channels
-    budget = (budget + (squared * either).sum((2, 3), keepdim=True)).sqrt()
-    upright, turned = _bump(size, ball.x), words[:, 5] >> 31
-    places = rows.clamp_min(0)[:, :, None], columns.clamp_min(0)[:, None, :]
-    bump = torch.stack([upright, upright.T])[turned[:, None, None], *places][:, None] * here
-    old = delta * here
-    new = bump * _channel_signs(words[:, 2], ball.x) + old / (old.square().sum((2, 3), keepdim=True).sqrt() + TINY)
-    new = new * (budget / (new.square().sum((2, 3), keepdim=True).sqrt() + TINY))
-    return _scaled(ball, torch.addcmul(new, delta, 1 - either))
+    unspent = (ball.radius**2 - l2_norm(delta).square()).clamp_min(0) / channels
+    old = delta[here]
+    delta[here] = 0
+    other = delta[there]  # what the first square has not cleared already
+    delta[there] = 0
+    budget = (unspent + _energy(old) + _energy(other)).sqrt()
+    upright, turned = _bump(size, ball.x), (words[:, 5] >> 31).bool()[:, None, None, None]
+    bump = torch.where(turned, upright.T, upright) * _channel_signs(words[:, 2], ball.x)
+    new = bump + old / (_energy(old).sqrt() + TINY)
+    delta[here] = new * (budget / (_energy(new).sqrt() + TINY))
+    return _scaled(ball, delta)
+
+
+def _energy(window: Tensor) -> Tensor:
+    """The sum of squares of each channel, [B, C, 1, 1]."""
+    return window.square().sum((2, 3), keepdim=True)
 
 
 def _scaled(ball: Ball, delta: Tensor) -> Tensor:
     return torch.clamp(ball.x + delta * (ball.radius / (l2_norm(delta) + TINY)), 0, 1)
 
 
-def _offsets(x: Tensor, size: int, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """For each row [B, H] and column [B, W] its place 0..size-1 in a random window, -1 outside."""
-    found = []
-    for length, words in ((x.shape[2], first), (x.shape[3], second)):
-        corner = (words * (length - size + 1)) >> 32
-        place = torch.arange(length, device=x.device) - corner[:, None]
-        found.append(torch.where((place >= 0) & (place < size), place, -1))
-    return found[0], found[1]
+def _corners(x: Tensor, size: int, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """The first row and the first column [B, 1] of a random window that lies in the image."""
+    height, width = x.shape[2:]
+    return ((first * (height - size + 1)) >> 32)[:, None], ((second * (width - size + 1)) >> 32)[:, None]
 
 
-def _inside(place: Tensor) -> Tensor:
-    """1 inside a window, 0 outside: masks that are numbers multiply quicker than booleans select."""
-    return (place >= 0).float()
+def _window(x: Tensor, size: int, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+    """The indices of a random window in every image and channel, [B, C, size, size] in all."""
+    top, left = _corners(x, size, first, second)
+    along = torch.arange(size, device=x.device)
+    sample, channel = torch.arange(len(x), device=x.device), torch.arange(x.shape[1], device=x.device)
+    return (
+        sample[:, None, None, None],
+        channel[None, :, None, None],
+        (top + along)[:, None, :, None],
+        (left + along)[:, None, None, :],
+    )
+
+
+def _inside(length: int, corner: Tensor, size: int) -> Tensor:
+    """1 inside a window, 0 outside, [B, length]: masks that are numbers multiply quicker than booleans select."""
+    place = torch.arange(length, device=corner.device) - corner
+    return ((place >= 0) & (place < size)).float()
 
 
 def _signs(words: Tensor, x: Tensor) -> Tensor:
