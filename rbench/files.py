@@ -1,8 +1,10 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and digests of files and values."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 TEMPORARY = ".*.tmp"  # what an interrupted write may leave behind
 
@@ -30,3 +32,13 @@ def sha256(path: Path) -> str:
     """The sha256 of a file as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a value: sorted keys, no spaces, non-finite numbers refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """The sha256 (64 hex digits) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from rbench.errors import InterruptedRunError, StoreError
-from rbench.files import TEMPORARY, sha256, write_atomically
-from rbench.types import Finding, Job, Outcomes, Verdict, canonical_json
+from rbench.files import TEMPORARY, canonical_json, sha256, write_atomically
+from rbench.types import Finding, Job, Outcomes, Verdict
 
 FORMAT = 1
 MANIFEST, SETTINGS, MARKER, LOCK = "manifest.json", "settings.json", "complete.json", "lock"

@@ -11,11 +11,11 @@ from rbench.api import Evaluation, evaluate
 from rbench.catalog import Catalog
 from rbench.curve import Curve, Value
 from rbench.errors import UsageError
-from rbench.files import write_atomically
+from rbench.files import digest_of, write_atomically
 from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
 from rbench.store import Run
-from rbench.types import Outcomes, Sheet, Suite, Verdict, digest_of, verdict_of
+from rbench.types import Outcomes, Sheet, Suite, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from torch import nn

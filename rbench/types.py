@@ -1,7 +1,5 @@
 """The nouns of rbench: frozen values that names, plans, evidence and tables are made of. NumPy only."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -11,22 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rbench.errors import UsageError
+from rbench.files import digest_of
 
 STRICT = {"extra": "forbid"}  # read by pydantic: an unknown key in a TOML file is an error
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 Level = Literal["info", "warn", "error"]
 Verdict = Literal["reliable", "suspect", "unreliable"]
-
-
-def canonical_json(value: Any) -> str:
-    """The one text of a value: sorted keys, no spaces, non-finite numbers refused."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest_of(value: Any) -> str:
-    """The sha256 (64 hex digits) of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def fraction(text: str | float, what: str) -> Fraction:

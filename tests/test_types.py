@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rbench.errors import UsageError
-from rbench.types import Call, Job, Probe, Threat, canonical_json, fraction
+from rbench.files import canonical_json
+from rbench.types import Call, Job, Probe, Threat, fraction
 
 
 @given(st.integers(1, 255))

@@ -41,7 +41,7 @@ class Ball:
         return torch.addcmul(x_adv, grad.sign(), length).clamp_(self._low, self._high)
 
     def border(self, rng: Draws, draw: int) -> Tensor:
-        """A random point at distance eps, cut to the box: uniform noise scaled to its largest entry, or normal noise."""
+        """A random point at distance eps, cut to the box: uniform noise over its largest entry, or normal noise."""
         shape, dtype = self.x.shape[1:], self.x.dtype
         if self.norm == "linf":
             noise = 2 * rng.uniform(shape, draw=draw, dtype=dtype) - 1

@@ -35,8 +35,8 @@ class Hunt:
     def see(self, x_adv: Tensor, logits: Tensor, y: Tensor, inside: Tensor | None = None) -> Tensor:
         """Keep the iterates that are better than those before; returns their margins z_y - max_{k != y} z_k, [B].
 
-        Iterates that are not `inside` [B] the ball do not count. A sample has fallen once its margin is below zero by more than rounding, so that the referee, who asks the model
-        as given, will agree.
+        Iterates that are not `inside` [B] the ball do not count. A sample has fallen once its margin is below zero by
+        more than rounding, so that the referee, who asks the model as given, will agree.
         """
         logits = logits.detach()
         own = logits.gather(1, y[:, None])[:, 0]

@@ -44,7 +44,7 @@ def dlr_targeted(z: Tensor, y: Tensor, target: Tensor) -> Tensor:
 
 
 def cross_entropy_targeted(z: Tensor, y: Tensor, target: Tensor) -> Tensor:  # noqa: ARG001 - one signature for all
-    """log softmax(z)_t for targets t [B]; defined from two classes on."""
+    """Log softmax(z)_t for targets t [B]; defined from two classes on."""
     return -F.cross_entropy(z, target, reduction="none")
 
 

@@ -105,7 +105,7 @@ def _climb(
         since += 1
         if since == period:
             _checkpoint(state, rho * period)
-            period, since = max(period - max(int(SHORTER * steps), 1), max(int(SHORTEST * steps), 1)), 0
+            period, since = max(period - max(int(SHORTER * steps), 1), int(SHORTEST * steps), 1), 0
     hunt.shrink()
 
 

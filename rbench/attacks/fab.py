@@ -35,7 +35,7 @@ def fab(
 ) -> Tensor:
     """Step to the linearised boundary, within the box, from the iterate and from the image, and mix the two steps.
 
-    x_{t+1} = (1 - a) (x_t + eta d_t) + a (x + eta d_0), a = min(|d_t| / (|d_t| + |d_0|), 0.1), where d is the least step
+    x_{t+1} = (1 - a) (x_t + eta d_t) + a (x + eta d_0), a = min(|d_t| / (|d_t| + |d_0|), 0.1), d being the least step
     onto {f(z) = 0} linearised at x_t; once across, back by a tenth of the way to x. `targeted` looks at one boundary at
     a time, for the `targets` most likely other classes. Restarts but the first begin at random at half of eps. A sample
     is done once an adversarial within eps is found, which is all that robust accuracy asks; otherwise x itself comes
@@ -79,7 +79,7 @@ def _search(
 
 
 def _boundary(model: nn.Module, x: Tensor, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """f = z_t - z_y at x [B] and its gradient."""
+    """F = z_t - z_y at x [B] and its gradient."""
     point = x.detach().requires_grad_()
     f = -difference(model(point), y, target)
     (w,) = torch.autograd.grad(f.sum(), point)
@@ -87,7 +87,7 @@ def _boundary(model: nn.Module, x: Tensor, y: Tensor, target: Tensor) -> tuple[T
 
 
 def _nearest(model: nn.Module, x: Tensor, y: Tensor, norm: str) -> tuple[Tensor, Tensor]:
-    """f = z_k - z_y and its gradient for the class k whose linearised boundary is nearest, K backwards a sample."""
+    """F = z_k - z_y and its gradient for the class k whose linearised boundary is nearest, K backwards a sample."""
     point = x.detach().requires_grad_()
     z = model(point)
     f = (z - z.gather(1, y[:, None])).detach()

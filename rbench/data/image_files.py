@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from rbench.errors import MissingError
-from rbench.types import IntArray, canonical_json
+from rbench.files import canonical_json
+from rbench.types import IntArray
 
 HASHED = 512  # files whose bytes enter the digest: 60 MB of ImageNet, read in about a second
 SUFFIXES = (".jpeg", ".jpg", ".png")

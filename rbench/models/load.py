@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from types import FunctionType
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from rbench.catalog import bind
 from rbench.errors import MissingError, ModelError
 from rbench.types import ModelCard
+
+ADDRESS = re.compile(r"0x[0-9a-f]+")  # where an object lies in memory, which is another place in every process
 
 
 def load_model(card: ModelCard, weights: Path | None, expected: str | None = None) -> nn.Module:
@@ -101,19 +104,29 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
 
 def state_digest(model: nn.Module) -> str:
     """The sha256 of a model's structure, code, plain attributes, parameters and buffers: what it is without a file."""
-    word = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", repr(model)).encode())
+    word = hashlib.sha256(ADDRESS.sub("", repr(model)).encode())
     for kind in dict.fromkeys(type(part) for part in model.modules()):
         word.update(f"{kind.__module__}.{kind.__qualname__}{_source(kind)}".encode())
     for part in model.modules():
         for name, value in sorted(vars(part).items()):
             if isinstance(value, Tensor):
                 word.update(f"{name}={value.tolist()}".encode())
-            elif isinstance(value, (int, float, str)) and name != "training":
-                word.update(f"{name}={value!r}".encode())
+            elif isinstance(value, (int, float, str, tuple, list)) and name != "training":
+                word.update(f"{name}={ADDRESS.sub('', repr(value))}".encode())
+            elif isinstance(value, FunctionType):
+                word.update(f"{name}={_function(value)}".encode())
     for name, value in sorted(model.state_dict().items()):
         word.update(f"{name}{list(value.shape)}{value.dtype}".encode())
         word.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return word.hexdigest()
+
+
+def _function(value: FunctionType) -> str:
+    """What a function does: its byte code, the names and constants it uses, its defaults and what it closes over."""
+    code = value.__code__
+    closed = [cell.cell_contents for cell in value.__closure__ or ()]
+    parts = (code.co_code.hex(), code.co_names, code.co_consts, value.__defaults__, value.__kwdefaults__, closed)
+    return ADDRESS.sub("", repr(parts))
 
 
 def _source(kind: type[nn.Module]) -> str:

@@ -31,7 +31,7 @@ def in_float32(model: nn.Module) -> nn.Module:
         return model
     named = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
     if len(dtypes) > 1:
-        raise ModelError(f"the model's parameters are of several types ({named}); convert it to one, e.g. model.float().")
+        raise ModelError(f"the model's parameters are of several types ({named}); convert it to one: model.float().")
     if hooks_of(model):
         raise ModelError(f"the model has hooks and parameters in {named}; convert it: model.float().")
     return Cast(model, dtypes.pop()).train(model.training)

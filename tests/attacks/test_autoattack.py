@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_closed_form import N, SHAPE, best_linf, margins, problem, standing
+from test_closed_form import SHAPE, N, best_linf, margins, problem, standing
 
+from rbench.attacks._ball import Ball
 from rbench.attacks._losses import dlr, dlr_targeted
 from rbench.attacks._squares import _bump, tiles
-from rbench.attacks._ball import Ball
 from rbench.attacks.apgd import apgd
 from rbench.attacks.autoattack import _stages, autoattack
 from rbench.attacks.fab import fab

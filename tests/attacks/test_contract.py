@@ -32,7 +32,7 @@ LESS = {
     "square": {"queries": 150},
 }
 ATTACKS = {name: partial(attack, **LESS.get(name, {})) for name, attack in FOUND.items()}
-# Random points, random squares, steps to the linearised boundary, and AW-Net's own loss are no match for FGSM everywhere.
+# Random points, random squares, steps to the linearised boundary, and AW-Net's loss are no match for FGSM everywhere.
 NOT_A_MATCH = {"noise", "square", "deepfool", "fab", "joint"}
 THREATS = [Threat("linf", "8/255"), Threat("l2", "1/2")]
 N = 16

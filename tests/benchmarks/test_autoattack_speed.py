@@ -80,7 +80,7 @@ def test_on_the_same_twin(benchmark, setting, name):
 @pytest.mark.benchmark(group="AutoAttack as its users call it")
 @pytest.mark.parametrize("name", ["pyautoattack", "rbench"])
 def test_as_users_call_it(benchmark, setting, name, tmp_path):
-    """The plain model and the default batch with all threads, against `rbench eval` with its processes, start and all."""
+    """The plain model, the default batch and all threads, against `rbench eval` with its processes, start and all."""
     logging.disable()
     model, _, x, y = setting
     torch.set_num_threads(os.cpu_count() or 1)

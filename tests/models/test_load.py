@@ -132,3 +132,20 @@ def test_models_with_equal_weights_but_other_structure_or_attributes_differ():
     assert len({digest(kind) for kind in kinds}) == 4
     assert [digest(kind) for kind in kinds] == [digest(kind) for kind in kinds]
     assert digest(lambda: Scaled(1.0).train()) == digest(lambda: Scaled(1.0).eval())
+
+
+def test_modules_that_differ_in_a_function_alone_are_two_models():
+    class Bent(torch.nn.Module):
+        def __init__(self, bend):
+            super().__init__()
+            self.bend = bend
+
+        def forward(self, x):
+            return self.bend(x)
+
+    def times(factor):
+        return lambda x: factor * x
+
+    digests = [state_digest(Bent(f)) for f in (lambda x: x, lambda x: 2 * x, lambda x: -x, times(3), times(4))]
+    assert len(set(digests)) == 5
+    assert state_digest(Bent(times(3))) == digests[3]
