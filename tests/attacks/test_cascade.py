@@ -20,7 +20,7 @@ from rbench.referee import judge
 from rbench.rng import Draws
 from rbench.types import Threat
 
-BUDGET = 1250  # forwards and backwards a sample; full AutoAttack needs about 10,700
+BUDGET = 1275  # forwards and backwards a sample; full AutoAttack needs about 10,700
 LITTLE = {"steps": 12, "queries": 20}
 
 
