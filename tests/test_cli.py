@@ -31,24 +31,24 @@ threat = { norm = "linf", eps = "24/255" }
 [probes.clean]
 [probes.pgd20]
 attack = { use = "rbench.attacks.pgd:pgd" }
-[probes.aa]
+[probes.square]
 block = 4
-attack = { use = "rbench.attacks.autoattack:autoattack", args = { version = "standard" } }
+attack = { use = "rbench.attacks.square:square", args = { queries = 1500 } }
 [scores.clean]
 use = "rbench.metrics:accuracy"
 of = ["clean"]
 [scores.pgd20]
 use = "rbench.metrics:accuracy"
 of = ["pgd20"]
-[scores.aa]
+[scores.square]
 use = "rbench.metrics:accuracy"
-of = ["aa"]
+of = ["square"]
 [scores.worst]
 use = "rbench.metrics:worst_case"
-of = ["clean", "pgd20", "aa"]
+of = ["clean", "pgd20", "square"]
 """
-N = 40
-MODEL = "standard-digits"  # falls quickly, so that a block of AutoAttack takes about a second
+N = 16
+MODEL = "at-digits"  # stands, so that a block of random search takes a second or two
 
 
 def call(*words, env=None, cwd=None):
@@ -81,21 +81,22 @@ def whole(shelf, tmp_path_factory):
 
 
 def words(shelf, runs):
-    return ["eval", "--suite", "kill", "--model", MODEL, "--limit", N, "--catalog", shelf, "--runs", runs]
+    words = ["eval", "--suite", "kill", "--model", MODEL, "--limit", N, "--catalog", shelf, "--runs", runs]
+    return [*words, "--batch", 4]  # blocks that share a batch are committed together
 
 
-def test_kill_9_during_aa_then_the_same_command_gives_the_same_bytes(shelf, whole, tmp_path):
+def test_kill_9_amid_an_attack_then_the_same_command_gives_the_same_bytes(shelf, whole, tmp_path):
     runs = tmp_path / "runs"
     command = [sys.executable, "-m", "rbench", *map(str, words(shelf, runs)), "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not list(runs.glob("*/*/*/aa/*.parquet")):
+    while not list(runs.glob("*/*/*/square/*.parquet")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not list(runs.glob("*/*/*/aa/complete.json"))
+    assert not list(runs.glob("*/*/*/square/complete.json"))
     before = {name: data for name, data in contents(runs).items() if not name.endswith(".tmp")}
     second = call(*words(shelf, runs), "--workers", 2)
     assert second.returncode == 0, second.stderr
@@ -121,7 +122,7 @@ def test_a_polite_kill_prints_the_command_that_resumes(shelf, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 5
-    assert "To resume: rbench eval --suite kill --model standard-digits --limit 40 --catalog" in stderr
+    assert "To resume: rbench eval --suite kill --model at-digits --limit 16 --catalog" in stderr
     assert "Traceback" not in stderr
 
 
@@ -149,7 +150,7 @@ def test_listing_showing_and_tables_do_without_torch(shelf, whole):
         [sys.executable, "-c", TORCH_FREE.format(commands=commands)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "AA" in done.stdout or "aa" in done.stdout
+    assert "square" in done.stdout
 
 
 def test_the_table_prints_what_the_evaluation_printed(shelf, whole):
@@ -217,10 +218,8 @@ def test_strict_leaves_with_2_on_a_suspect_number(tmp_path):
         "    def forward(self, x):\n        return 1000 * self.fc(x.flatten(1))\n\n"
         "def net():\n    torch.manual_seed(0)\n    return Saturated()\n"
     )
-    suite = SUITE.replace("[probes.aa]\nblock = 4\n", "").replace(
-        'attack = { use = "rbench.attacks.autoattack:autoattack", args = { version = "standard" } }\n', "", 1
-    )
-    suite = suite.split("[scores.aa]")[0]
+    square = SUITE[SUITE.index("[probes.square]") : SUITE.index("[scores.clean]")]
+    suite = SUITE.replace(square, "").split("[scores.square]")[0]
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "quick.toml").write_text(suite)
     command = [
