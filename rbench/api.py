@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from rbench.bench import Source
     from rbench.training.run import TrainResult
 
 
@@ -104,12 +105,10 @@ def evaluate(
             todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
             unmeasured = spec.diagnose and spec.draws == 1 and run.measurements() is None
             if unmeasured or any(run.findings(job.probe.name) is None for job in jobs):
-                from rbench import bench, engine, measure
+                from rbench import engine, measure
 
                 place = device_of(device, subject.module)
-                loaders = {name: surrogate.load for name, surrogate in surrogates.items()}
-                data = partial(dataset_of, spec)
-                source = bench.Source(subject.load, data, dataset.digest, place, loaders, spec.draws)
+                source = _source(spec, subject, surrogates, dataset.digest, place)
                 count = workers_for(workers, subject, place)
                 with progress_bar(show=progress) as bar, _interruptible(), undisturbed(subject.module, place):
                     if unmeasured:
@@ -119,6 +118,14 @@ def evaluate(
             run.judged(found.verdict, found.findings, diagnosed=found.diagnosed)
     done = _evaluation(spec, subject, run, variant, todo, len(dataset.labels), found)
     return replace(done, left_out=variant.left_out(catalog.suite(suite)))
+
+
+def _source(suite: Suite, subject: Subject, surrogates: Mapping[str, Subject], digest: str, place: str) -> "Source":
+    """Where every process that works gets models and data from."""
+    from rbench.bench import Source
+
+    loaders = {name: surrogate.load for name, surrogate in surrogates.items()}
+    return Source(subject.load, partial(dataset_of, suite), digest, place, loaders, suite.draws)
 
 
 def _evaluation(

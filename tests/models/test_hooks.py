@@ -114,6 +114,5 @@ def test_the_suite_for_routers_binds():
     from rbench.engine import GIVEN
 
     catalog = Catalog.find()
-    for probe in catalog.suite("digits-adaptive").probes:
-        if probe.attack is not None:
-            bind(probe.attack, GIVEN)
+    attacks = [probe.attack for probe in catalog.suite("digits-adaptive").probes if probe.attack is not None]
+    assert {"variant", "version"} <= {key for attack in attacks for key in bind(attack, GIVEN).keywords}
