@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
+import rbench
 from rbench.catalog import bind
 from rbench.data.arrays import ArrayDataset
 from rbench.data.cifar import cifar10, cifar100
@@ -131,3 +132,19 @@ def test_a_missing_or_damaged_cifar_is_one_sentence_with_the_remedy(tiny_cifar, 
     monkeypatch.setenv("RBENCH_DATA", str(tmp_path / "empty"))
     with pytest.raises(MissingError, match="no intact CIFAR100"):
         cifar100("test")
+
+
+def test_a_dataset_of_one_class_is_refused_and_one_image_is_enough(suite, small_net, tmp_path):
+    catalog = suite()
+    assert rbench.evaluate(small_net, "quick", limit=1, catalog=catalog).scores["second"].n == 1
+    path = tmp_path / "shelf" / "suites" / "quick.toml"
+    loader = tmp_path / "single.py"
+    loader.write_text(
+        "import numpy as np\nfrom rbench.data.arrays import ArrayDataset\n\n"
+        "def load():\n    x = np.zeros((9, 3, 8, 8), np.uint8)\n"
+        "    return ArrayDataset('one', 1, x, np.zeros(9, np.int64))\n"
+    )
+    given = 'use = "rbench.data.digits:digits", args = { split = "test" }'
+    path.write_text(path.read_text().replace(given, f'use = "{loader}:load"'))
+    with pytest.raises(MissingError, match="has a single class; no model can be fooled about it"):
+        rbench.evaluate(small_net, "quick", limit=10, catalog=catalog, fresh=True)
