@@ -9,7 +9,7 @@ from test_closed_form import SHAPE, N, best_linf, margins, problem, standing
 
 from rbench.attacks._ball import Ball
 from rbench.attacks._losses import dlr, dlr_targeted
-from rbench.attacks._squares import _bump, tiles
+from rbench.attacks._squares import _bump, _window, propose_l2, propose_linf, tiles
 from rbench.attacks.apgd import apgd
 from rbench.attacks.autoattack import _stages, autoattack
 from rbench.attacks.fab import fab
@@ -194,3 +194,51 @@ def margins_of(model, x, y):
     z = model(x)
     own = z.gather(1, y[:, None])[:, 0]
     return own - z.scatter(1, y[:, None], -torch.inf).amax(1)
+
+
+def test_fab_goes_back_by_a_tenth_once_across():
+    model, x, y, _ = problem(7, spread=0.2)
+    points = []
+
+    class Recorded(torch.nn.Module):
+        def forward(self, images):
+            points.append((images.requires_grad, images.detach().clone()))
+            return model(images)
+
+    # So small an eps that nothing counts and the search goes on.
+    fab(Recorded(), x, y, Threat("l2", "1/1000000"), rng=draws(N), targets=1, steps=2)
+    slopes = [point for asked, point in points if asked]
+    tried = [point for asked, point in points[1:] if not asked]
+    across = model(tried[0]).argmax(1) != y
+    assert across.sum() > N // 2
+    assert torch.allclose(slopes[1][across], (x + 0.9 * (tried[0] - x))[across])
+    assert torch.equal(slopes[1][~across], tried[0][~across])
+
+
+def test_a_square_goes_to_one_end_of_the_ball_whatever_was_there():
+    threat = Threat("linf", "1/10")
+    ball = Ball(torch.full((5, 3, 8, 8), 0.5, dtype=torch.float64), threat)
+    words = draws(5).words(8, 0)
+    for current in (ball.x, ball.x + 0.1, ball.x - 0.1):
+        changed = propose_linf(ball, current, 0.25, words) - ball.x
+        inside = torch.zeros(5, 3, 8, 8, dtype=torch.bool)
+        inside[_window(ball.x, 4, words[:, 0], words[:, 1])] = True
+        assert torch.allclose(changed[inside].abs(), torch.tensor(0.1, dtype=torch.float64))
+        assert torch.equal(changed[~inside], (current - ball.x)[~inside])
+
+
+def test_an_l2_square_is_paid_for_by_clearing_another():
+    ball = Ball(torch.full((6, 3, 12, 12), 0.5, dtype=torch.float64), Threat("l2", "1/2"))
+    current = ball.border(draws(6), 0)
+    words = draws(6, "words").words(8, 0)
+    proposal = propose_l2(ball, current, 0.1, words)
+    here, there = (torch.zeros(6, 3, 12, 12, dtype=torch.bool) for _ in range(2))
+    here[_window(ball.x, 5, words[:, 0], words[:, 1])] = True
+    there[_window(ball.x, 5, words[:, 3], words[:, 4])] = True
+    cleared = there & ~here
+    assert cleared.any()
+    assert torch.equal(proposal[cleared], ball.x[cleared])
+    kept = ~(here | there)
+    shares = (proposal - ball.x)[kept] / (current - ball.x)[kept]
+    assert torch.allclose(shares, torch.ones_like(shares), atol=1e-9)  # the norm is eps already
+    assert torch.allclose((proposal - ball.x).flatten(1).norm(dim=1), torch.full((6,), 0.5, dtype=torch.float64))

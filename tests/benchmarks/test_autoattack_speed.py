@@ -19,7 +19,7 @@ from rbench.models.twin import accelerate
 from rbench.rng import Draws
 
 pyautoattack = pytest.importorskip("pyautoattack")
-N, TOGETHER, CALLED, ROUNDS = 100, 24, 60, 5
+N, TOGETHER, CALLED, ROUNDS = 100, 24, 100, 5
 
 
 @pytest.fixture(scope="module")

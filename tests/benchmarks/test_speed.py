@@ -4,6 +4,7 @@ Run with: pytest tests/benchmarks --benchmark-only
 """
 
 import importlib.util
+import warnings
 
 import numpy as np
 import pytest
@@ -48,7 +49,9 @@ def torchattacks_pgd(model, x, y):
 
 
 def foolbox_pgd(model, x, y):
-    import foolbox
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an old package on a new scipy
+        import foolbox
 
     attack = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=STEPS)
     return attack(foolbox.PyTorchModel(model, bounds=(0, 1)), x, y, epsilons=THREAT.radius)[1]
