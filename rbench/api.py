@@ -81,8 +81,7 @@ def evaluate(
     `model` is a name in the catalog, "file.py:function" that builds one, or an `nn.Module` from images in [0, 1] to
     logits. `probes` asks only those of the suite; `backend` runs the attacks by another package ("pyautoattack",
     "torchattacks:PGD"). `workers` processes share the work on a CPU, None for one a core; a script that asks for more
-    than one must guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s that say what is wrong,
-    where, and the remedy.
+    than one must guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s with the remedy.
     """
     from rbench.progress import progress_bar
 
