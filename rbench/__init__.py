@@ -18,6 +18,7 @@ _PUBLIC = {
     "train": "rbench.api",
     "plan": "rbench.api",
     "check": "rbench.api",
+    "corrupt": "rbench.corruptions.corrupt",
     "security_curve": "rbench.studies",
     "crosscheck": "rbench.studies",
     "explain": "rbench.api",

@@ -13,11 +13,12 @@ from rbench.assess import Assessment, assess
 from rbench.catalog import Catalog, resolve
 from rbench.codes import CODES, diagnostic
 from rbench.errors import InterruptedRunError, UsageError
+from rbench.pages import Cell, Column, Sheet
 from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
 from rbench.store import Run, set_aside
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
-from rbench.types import Cell, Column, Finding, Score, Sheet, Suite, Verdict
+from rbench.types import Finding, Score, Suite, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ def evaluate(
                 count = workers_for(workers, subject, place)
                 with progress_bar(show=progress) as bar, _interruptible(), undisturbed(subject.module, place):
                     if unmeasured:
-                        run.measured(measure.look(source, spec.threat, n, seed, bar))
+                        run.measured(measure.look(source, spec.rules, n, seed, bar))
                     engine.run(jobs, source, n, run, batch=batch, workers=count, progress=bar)
             found = assess(spec, run, sheet.claiming(subject.card, variant))
             run.judged(found.verdict, found.findings, diagnosed=found.diagnosed)

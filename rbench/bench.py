@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from rbench.catalog import resolve
+from rbench.datasets import Dataset
 from rbench.errors import AttackError, MissingError, ModelError, UsageError
 from rbench.models.precision import in_float32
 from rbench.models.twin import Counted, accelerate, is_random
 from rbench.referee import Witness, logits_of, loneliness
 from rbench.rng import seeded
 from rbench.tuning import DEFAULT_BATCH, quickest_batch
-from rbench.types import Dataset, IntArray, Probe
+from rbench.types import IntArray, Probe
 
 
 @dataclass(frozen=True)

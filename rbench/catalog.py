@@ -279,7 +279,11 @@ def _own_digest() -> str:
     """The sha256 of all modules of this package that outcomes depend on."""
     package = Path(__file__).parent
     files = [package / f"{name}.py" for name in ("bench", "engine", "measure", "referee", "rng", "types")]
-    files += [path for name in ("attacks", "backends", "data", "models") for path in (package / name).rglob("*.py")]
+    files += [
+        path
+        for name in ("attacks", "backends", "corruptions", "data", "models")
+        for path in (package / name).rglob("*.py")
+    ]
     word = hashlib.sha256()
     for path in sorted(files):
         word.update(path.relative_to(package).as_posix().encode() + path.read_bytes())

@@ -13,6 +13,7 @@ from rbench.attacks.fgsm import fgsm
 from rbench.attacks.pgd import pgd
 from rbench.bench import load_images
 from rbench.catalog import Catalog, bind, resolve
+from rbench.datasets import Dataset
 from rbench.engine import GIVEN
 from rbench.errors import ModelError
 from rbench.models.load import load_model, read_weights
@@ -20,7 +21,7 @@ from rbench.models.twin import accelerate
 from rbench.planner import Variant
 from rbench.referee import Witness, logits_of, loneliness
 from rbench.rng import Draws
-from rbench.types import Dataset, Suite, Threat
+from rbench.types import Suite, Threat
 
 SAMPLES = 500
 BATCHES = (7, 64, 500)
@@ -78,7 +79,7 @@ def observe(model: nn.Module, dataset: Dataset, suite: Suite) -> Iterator[str]:
     difference = float((logits_of(twin, x, dataset.classes) - logits).abs().max())
     yield f"accelerated twin: logits differ by at most {difference:.2g}"
     for name in ("fgsm", "pgd20"):
-        yield _flips(twin, x, y, suite.threat, name)
+        yield _flips(twin, x, y, suite.rules, name)
     witness.check("it was observed")
     yield "parameters, buffers and training flags: unchanged"
 

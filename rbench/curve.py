@@ -17,7 +17,8 @@ import numpy as np
 from rbench.catalog import resolve
 from rbench.codes import CODES
 from rbench.errors import UsageError
-from rbench.types import Cell, Column, Finding, Outcomes, Score, ScoreSpec, Sheet, Suite, Threat, Verdict, fraction
+from rbench.pages import Cell, Column, Sheet
+from rbench.types import Finding, Outcomes, Score, ScoreSpec, Suite, Threat, Verdict, fraction
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,10 +6,11 @@ from typing import Any
 
 from rbench import __version__, planner, sheet
 from rbench.catalog import Catalog
+from rbench.datasets import Dataset
 from rbench.files import digest_of
 from rbench.planner import Variant
 from rbench.subject import Subject, subject_of
-from rbench.types import Dataset, Job, Suite
+from rbench.types import Job, Suite
 
 
 def surrogates(catalog: Catalog, suite: Suite) -> dict[str, Subject]:

@@ -47,7 +47,7 @@ class Variant:
         A suite that is asked as a whole gets the probes of its diagnosis. Probes that were not asked for, or whose
         attack the backend lacks, are left out, with the scores that need them.
         """
-        chosen = suite if self.eps is None else replace(suite, threat=Threat(suite.threat.norm, self.eps))
+        chosen = suite if self.eps is None else replace(suite, threat=Threat(suite.rules.norm, self.eps))
         if not self.probes and self.backend is None:
             return diagnosed(chosen)
         known = [probe.name for probe in suite.probes]
@@ -108,7 +108,7 @@ def jobs(
             weights=weights,
             suite=name,
             probe=probe,
-            threat=suite.threat if probe.eps is None else replace(suite.threat, eps=probe.eps),
+            threat=suite.threat if probe.eps is None else replace(suite.rules, eps=probe.eps),
             data=data,
             code=code,
             seed=seed,

@@ -25,7 +25,7 @@ def diagnosed(suite: Suite) -> Suite:
         raise UsageError(f"suite {suite.name!r}: names of probes that begin with {PREFIX!r} belong to diagnostics.")
     if not suite.diagnose or suite.draws > 1:
         return suite
-    return replace(suite, probes=(*suite.probes, *_pgd_probes(suite.threat), *_search_probes()))
+    return replace(suite, probes=(*suite.probes, *_pgd_probes(suite.rules), *_search_probes()))
 
 
 def _pgd_probes(threat: Threat) -> tuple[Probe, ...]:

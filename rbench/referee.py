@@ -112,7 +112,7 @@ def judge(
     x: Tensor,
     y: Tensor,
     x_adv: Tensor,
-    threat: Threat,
+    threat: Threat | None,
     *,
     classes: int,
     attack: str,
@@ -121,7 +121,7 @@ def judge(
     """The verdict on what an attack made of images x [B, C, H, W] with labels y [B]; for `seeds` see `opinion`.
 
     Raises `AttackError`, naming the attack, unless x_adv has the shape, dtype and device of x, is finite, in [0, 1] and
-    within eps (1 + 1e-5) + 1e-6 of x. Nothing is ever clipped on an attack's behalf.
+    within eps (1 + 1e-5) + 1e-6 of x; without a threat it must be x. Nothing is ever clipped on an attack's behalf.
     """
     if not isinstance(x_adv, Tensor):
         raise AttackError(f"attack {attack!r} returned {type(x_adv).__name__}, not images.", code="RB102")
@@ -136,13 +136,12 @@ def judge(
         low, high = float(x_adv.min()), float(x_adv.max())
         raise AttackError(f"attack {attack!r} left the range [0, 1] of pixels: [{low:.6g}, {high:.6g}].", code="RB102")
     delta = (x_adv.double() - x.double()).flatten(1)
-    distance = delta.abs().amax(1) if threat.norm == "linf" else delta.norm(dim=1)
-    allowed = threat.radius * (1 + 1e-5) + 1e-6
+    distance = delta.norm(dim=1) if threat is not None and threat.norm == "l2" else delta.abs().amax(1)
+    allowed = threat.radius * (1 + 1e-5) + 1e-6 if threat is not None else 0.0
     if (distance > allowed).any():
-        raise AttackError(
-            f"attack {attack!r} left the {threat.norm} ball of eps = {threat.eps} ({threat.radius:.6g}): "
-            f"distance {float(distance.max()):.6g}.",
-            code="RB102",
+        ball = (
+            f"{threat.norm} ball of eps = {threat.eps} ({threat.radius:.6g})" if threat is not None else "image itself"
         )
+        raise AttackError(f"attack {attack!r} left the {ball}: distance {float(distance.max()):.6g}.", code="RB102")
     pred, margin = opinion(model, x_adv, y, classes, seeds)
     return Verdict(pred, margin, distance)

@@ -8,9 +8,12 @@ from typing import Any
 from rbench.assess import assess
 from rbench.catalog import Catalog, source_digest
 from rbench.errors import unknown
+from rbench.pages import Cell, Column, Sheet
 from rbench.planner import Variant, command, run_folder
 from rbench.store import Run
-from rbench.types import Call, Cell, Column, ModelCard, Sheet, Suite, TableSpec, Verdict
+from rbench.types import Call, ModelCard, Suite, TableSpec, Verdict
+
+NORMS = {"linf": "L-inf", "l2": "L2"}
 
 
 def table_spec(catalog: Catalog, name: str) -> TableSpec:
@@ -108,10 +111,9 @@ def identity(suite: Suite) -> str:
 
 def protocol_of(suite: Suite, variant: Variant, total: int) -> str:
     """How the numbers of a suite came about, as one line of a caption."""
-    norm = {"linf": "L-inf", "l2": "L2"}[suite.threat.norm]
     n = total if variant.limit is None else min(variant.limit, total)
     count = f"n = {n}" if n == total else f"ONLY THE FIRST {n} OF {total} SAMPLES"
     count = count if total else "nothing run yet"
-    return (
-        f"{suite.name}@{suite.version}: {suite.dataset}, {norm}, eps = {suite.threat.eps}, {count}, seed {variant.seed}"
-    )
+    threat = suite.threat
+    ball = f" {NORMS[threat.norm]}, eps = {threat.eps}," if threat is not None else ""
+    return f"{suite.name}@{suite.version}: {suite.dataset},{ball} {count}, seed {variant.seed}"

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rbench.catalog import bind
+from rbench.datasets import Dataset
 from rbench.errors import MissingError, RbenchError
-from rbench.types import Dataset, Suite
+from rbench.types import Suite
 
 
 def dataset_of(suite: Suite) -> Dataset:

@@ -12,10 +12,11 @@ from rbench.catalog import Catalog
 from rbench.curve import Curve, Value
 from rbench.errors import UsageError
 from rbench.files import digest_of, write_atomically
+from rbench.pages import Sheet
 from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
 from rbench.store import Run
-from rbench.types import Outcomes, Sheet, Suite, Verdict, verdict_of
+from rbench.types import Outcomes, Suite, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,12 +70,12 @@ def security_curve(model: "str | nn.Module", suite: str, eps: str | Sequence[str
     catalog = options["catalog"] = options.get("catalog") or Catalog.find()
     variant = Variant(probes=tuple(options.get("probes", ())), backend=options.get("backend"))
     spec = variant.apply(catalog.suite(suite))
-    words = curves.eps_list(eps, spec.threat.norm)
+    words = curves.eps_list(eps, spec.rules.norm)
     if not curves.attacked(spec):
         raise UsageError(f"suite {suite!r} has no score of an attack whose eps could vary.")
     if words[0] == "0" and all(probe.attack is not None for probe in spec.probes):
         raise UsageError("eps 0 asks for the clean accuracy: add the probe without attack to those asked for.")
-    points = curves.points_of(words, spec.threat.norm, _image_size(spec, options))
+    points = curves.points_of(words, spec.rules.norm, _image_size(spec, options))
     runs = {point.eps: evaluate(model, suite, eps=point.eps, **options) for point in points if point.radius}
     curve = _curve(points, runs)
     folder = _folder(curve, runs)
@@ -98,7 +99,7 @@ def _curve(points: tuple[curves.Point, ...], runs: Mapping[str, Evaluation]) -> 
     values = {
         (eps, name): _with_findings(value, runs.get(eps), name, falls=falls) for (eps, name), value in composed.items()
     }
-    protocol = first.sheet.protocol[0].replace(f"eps = {first.suite.threat.eps}, ", "")
+    protocol = first.sheet.protocol[0].replace(f"eps = {first.suite.rules.eps}, ", "")
     verdicts = {eps: _verdict(run, [v for (at, _), v in values.items() if at == eps]) for eps, run in runs.items()}
     total = max(cell.total for cell in first.sheet.cells.values())
     shown = {eps: verdict for eps, verdict in verdicts.items() if verdict is not None}

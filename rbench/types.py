@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -96,13 +96,15 @@ class ModelCard:
 class Probe:
     """One question: an optional attack on a dataset; `block` samples are committed (and, third-party, run) together.
 
-    `eps` is another radius than the suite's; `limit` asks that many samples only, spread over the dataset. The attack
-    is crafted on the models named in `surrogates` (their averaged logits), if any, and judged on the model itself.
+    `data` is another view of the samples (see `rbench.datasets`): corrupted, or as sequences. `eps` is another radius
+    than the suite's; `limit` asks that many samples only, spread over the dataset. The attack is crafted on the models
+    named in `surrogates` (their averaged logits), if any, and judged on the model itself.
     """
 
     __pydantic_config__: ClassVar = STRICT
     name: str
     attack: Call | None = None
+    data: Call | None = None
     version: int = 1
     block: int = 100
     eps: str | None = None
@@ -117,13 +119,18 @@ class Probe:
 
 @dataclass(frozen=True)
 class ScoreSpec:
-    """One number: a pure function (`use`) of the outcomes of some probes (`of`)."""
+    """One number: a pure function (`use`, with `args`) of the outcomes of some probes (`of`).
+
+    Scores of one `group` are the details of another score: tables put them under a common heading, without intervals.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     name: str
     use: str
     of: tuple[str, ...]
+    args: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
+    group: str = ""
     higher_is_better: bool = True
 
 
@@ -132,7 +139,8 @@ class Suite:
     """A set of questions (probes) on one dataset under one threat, and the numbers (scores) that they yield.
 
     `draws` > 1 admits models that are random: each image is judged by that many draws of the model's own randomness.
-    `diagnose` adds the probes and measurements that the findings are made of.
+    `diagnose` adds the probes and measurements that the findings are made of. Without attacks there is no `threat`. A
+    `baseline` that scores compare with is published values (suites/baselines) or a model, run by the same suite.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -141,16 +149,25 @@ class Suite:
     title: str
     dataset: str
     data: Call
-    threat: Threat
     probes: tuple[Probe, ...]
     scores: tuple[ScoreSpec, ...]
+    threat: Threat | None = None
     draws: int = 1
     diagnose: bool = False
+    baseline: str = ""
 
     @property
     def digest(self) -> str:
         """The sha256 of everything in the suite that moves the evidence; scores are derived from it afterwards."""
-        return digest_of({key: value for key, value in asdict(self).items() if key not in ("title", "scores")})
+        derived = ("title", "scores", "baseline")
+        return digest_of({key: value for key, value in asdict(self).items() if key not in derived})
+
+    @property
+    def rules(self) -> Threat:
+        """The threat; raises `UsageError` if the suite has none."""
+        if self.threat is None:
+            raise UsageError(f"suite {self.name!r} has no threat, so no attack and no eps.")
+        return self.threat
 
 
 @dataclass(frozen=True)
@@ -175,7 +192,7 @@ class Job:
     weights: str
     suite: str
     probe: Probe
-    threat: Threat
+    threat: Threat | None
     data: str
     code: str
     seed: int
@@ -190,7 +207,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The evidence: a row a sample. `margin` is z_y - max_{k != y} z_k; `distance` is in the threat's norm."""
+    """The evidence: a row an image. `margin` is z_y - max_{k != y} z_k; `distance` is in the threat's norm.
+
+    `group` is the severity or difficulty of a view, `frame` the place in a sequence. Sequences have two columns more:
+    `top`, [n, 5], the classes of the largest logits, and `zipf`, the distance of the ranking of all classes from that
+    of the frame that this one is compared with (0 where there is none); `top` is [n, 0] elsewhere.
+    """
 
     sample: IntArray
     group: IntArray
@@ -201,6 +223,8 @@ class Outcomes:
     distance: FloatArray
     forwards: IntArray
     backwards: IntArray
+    top: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    zipf: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -234,60 +258,3 @@ def verdict_of(findings: Iterable[Finding]) -> Verdict:
     """Unreliable if there is any error, else suspect if there is any warning, else reliable."""
     levels = {finding.level for finding in findings}
     return "unreliable" if "error" in levels else "suspect" if "warn" in levels else "reliable"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What a table shows in one place: a score, or else the command that would fill it."""
-
-    score: Score | None = None
-    total: int = 0
-    missing: str = ""
-
-    @property
-    def verdict(self) -> Verdict:
-        """What the findings make of the number."""
-        return verdict_of(self.score.findings if self.score is not None else ())
-
-
-@dataclass(frozen=True)
-class Column:
-    """One score of one suite, as the columns of a table."""
-
-    key: str
-    title: str
-    higher_is_better: bool
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """Scores of models, or at several eps (rows: key, title), by columns: what reports render; shares in [0, 1].
-
-    `verdicts` are those of the complete runs behind it, by model and suite.
-    """
-
-    name: str
-    title: str
-    protocol: tuple[str, ...]
-    rows: tuple[tuple[str, str], ...]
-    columns: tuple[Column, ...]
-    cells: Mapping[tuple[str, str], Cell]
-    verdicts: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
-    rows_are: Literal["model", "eps"] = "model"
-
-
-class Dataset(Protocol):
-    """Labelled images; `images(indices)` gives uint8 or float32 in [0, 1], shape [n, C, H, W]."""
-
-    name: str
-    classes: int
-    labels: IntArray
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of images and labels."""
-        ...
-
-    def images(self, indices: IntArray) -> npt.NDArray[Any]:
-        """The images at `indices`, in that order."""
-        ...

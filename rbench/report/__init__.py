@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from rbench.errors import unknown
-from rbench.types import Sheet
+from rbench.pages import Sheet
 
 FORMATS: Mapping[str, str] = {
     "terminal": "rbench.report.markdown:terminal",

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from rbench.types import Cell, Finding, Score, Sheet, Verdict, verdict_of
+from rbench.pages import Cell, Sheet
+from rbench.types import Finding, Score, Verdict, verdict_of
 
 MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": "‡"}
 INTERVALS = "Accuracy in %, with Wilson's 95% interval in brackets."

@@ -1,7 +1,7 @@
 r"""Tables for papers: LaTeX with booktabs, complete with `\begin{table}`, caption and label."""
 
+from rbench.pages import Cell, Sheet
 from rbench.report.cells import INTERVALS, MARKS, best, doubts, heading, interval, percent, verdicts
-from rbench.types import Cell, Sheet
 
 _ESCAPES = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
 _SYMBOLS = {

@@ -6,7 +6,7 @@ import json as json_writer
 from dataclasses import asdict
 from typing import Any
 
-from rbench.types import Cell, Sheet
+from rbench.pages import Cell, Sheet
 
 
 def csv(sheet: Sheet) -> str:

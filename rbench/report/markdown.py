@@ -2,8 +2,8 @@
 
 from tabulate import tabulate
 
+from rbench.pages import Cell, Sheet
 from rbench.report.cells import INTERVALS, MARKS, best, footnotes, heading, interval, percent, verdicts
-from rbench.types import Cell, Sheet
 
 
 def markdown(sheet: Sheet) -> str:

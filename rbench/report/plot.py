@@ -86,7 +86,7 @@ def _end(curve: Curve, places: Sequence[float]) -> float:
 
 def _dress(axes: "Axes", curve: Curve, places: Sequence[float]) -> None:
     """Axes in the units in which papers write eps, and a shade behind what is not to scale."""
-    small = curve.suite.threat.norm == "linf"
+    small = curve.suite.rules.norm == "linf"
     norm = r"$\ell_\infty$" if small else r"$\ell_2$"
     axes.set(
         xlabel=rf"$\epsilon$ ({norm}" + (", in 1/255)" if small else ")"),

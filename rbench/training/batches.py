@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rbench.datasets import Dataset
 from rbench.errors import UsageError
 from rbench.recipe import Augment
 from rbench.rng import Draws
-from rbench.types import Dataset, IntArray
+from rbench.types import IntArray
 
 _FILL = {"zero": 0.0, "grey": 128 / 255}
 

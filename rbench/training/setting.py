@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from rbench.catalog import bind
+from rbench.datasets import Dataset
 from rbench.recipe import Recipe
 from rbench.training.batches import stratified
 from rbench.training.ews.search import Enhancer
 from rbench.training.objectives import Objective
-from rbench.types import Dataset, IntArray, ModelCard
+from rbench.types import IntArray, ModelCard
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rbench.pages import Cell, Column, Sheet
 from rbench.report import FORMATS, render
 from rbench.report.latex import escape
 from rbench.stats import wilson
-from rbench.types import Cell, Column, Finding, Score, Sheet
+from rbench.types import Finding, Score
 
 GOLDEN = Path(__file__).parent / "golden"
 MASKED = Finding("RB124", "warn", "fgsm fools 9 of 500 samples that pgd20 does not: the stronger attack is hindered.")  # fmt: skip # noqa: E501

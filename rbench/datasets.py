@@ -1,0 +1,47 @@
+"""What the engine asks of data: labelled samples, and other views of the same samples."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import numpy.typing as npt
+
+from rbench.types import IntArray
+
+
+class Dataset(Protocol):
+    """Labelled images; `images(indices)` gives uint8 or float32 in [0, 1], shape [n, C, H, W]."""
+
+    name: str
+    classes: int
+    labels: IntArray
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of images and labels."""
+        ...
+
+    def images(self, indices: IntArray) -> npt.NDArray[Any]:
+        """The images at `indices`, in that order."""
+        ...
+
+
+class View(Protocol):
+    """The samples of a dataset in another form: corrupted (a group is a severity), or as sequences (a difficulty).
+
+    Every sample has `frames` images in each of the `groups`; in a sequence, a frame is compared with the one that
+    `against` says. `provenance` is what a reader must know: source, generator, jpeg85, frost, transform and the like.
+    """
+
+    groups: tuple[int, ...]
+    frames: int
+    against: Literal["first", "previous"]
+    provenance: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of what the images are made of."""
+        ...
+
+    def images(self, samples: IntArray, group: int) -> npt.NDArray[Any]:
+        """The uint8 images [n, frames, C, H, W] of some samples of the dataset, in that order, in one group."""
+        ...
