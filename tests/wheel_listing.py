@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 NEEDED = {
-    "rbench/cli.py",
+    "rbench/cli/__init__.py",
     "rbench/py.typed",
     "rbench/share/model_zoo/ews-digits.toml",
     "rbench/share/model_zoo/recipes/ews-digits.toml",

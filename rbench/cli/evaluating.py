@@ -1,0 +1,127 @@
+"""Verbs about evaluations: plan, eval and check."""
+
+from typing import Annotated, Any
+
+import typer
+
+from rbench import words
+from rbench.cli._app import app, print_rows
+from rbench.errors import UsageError, unknown
+
+UNDECIDED = 2
+
+
+@app.command()
+def plan(
+    suite: words.SuiteName,
+    model: words.ModelName,
+    limit: words.Limit = None,
+    seed: words.Seed = 0,
+    eps: words.Eps = None,
+    weights: words.Weights = None,
+    probe: words.Probes = None,
+    backend: words.Backend = None,
+    runs: words.Runs = None,
+    data_dir: words.DataDir = None,
+    as_json: words.Json = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """List what an evaluation would run, and what is already there."""
+    from tabulate import tabulate
+
+    from rbench import api
+    from rbench.catalog import Catalog
+
+    rows = api.plan(
+        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, probes=probe or (), backend=backend,
+        runs=runs, data_dir=data_dir, catalog=Catalog.find(catalog or ()),
+    )  # fmt: skip
+    print_rows(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
+
+
+@app.command("eval")
+def evaluate(
+    suite: words.SuiteName,
+    model: words.ModelName,
+    limit: words.Limit = None,
+    seed: words.Seed = 0,
+    eps: words.EpsList = None,
+    weights: words.Weights = None,
+    probe: words.Probes = None,
+    backend: words.Backend = None,
+    batch: words.Batch = None,
+    workers: words.Workers = None,
+    device: words.Device = None,
+    runs: words.Runs = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    fresh: words.Fresh = False,
+    allow_partial: words.AllowPartial = False,
+    strict: words.Strict = False,
+    form: words.Form = "terminal",
+    as_json: words.Json = False,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Evaluate a model by a suite, or draw its curve over several eps; the same command again resumes."""
+    from rbench import api, studies
+    from rbench.catalog import Catalog
+    from rbench.evaluating import Evaluation
+    from rbench.report import FORMATS, render
+
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS)
+    options: dict[str, Any] = {
+        "limit": limit, "seed": seed, "weights": weights, "probes": probe or (), "backend": backend, "batch": batch,
+        "workers": workers, "device": device, "runs": runs, "data_dir": data_dir, "download": download,
+        "fresh": fresh, "allow_partial": allow_partial, "progress": not quiet, "catalog": Catalog.find(catalog or ()),
+    }  # fmt: skip
+    result: Evaluation | studies.CurveStudy
+    if eps is not None and "," in eps:
+        result = studies.security_curve(model, suite, eps, **options)
+    else:
+        result = api.evaluate(model, suite, eps=eps, **options)
+    state = "nothing to do" if not result.fresh_blocks else f"{result.fresh_blocks} blocks run"
+    typer.echo(f"complete: {state}; {result.where}", err=True)
+    for line in result.left_out:
+        typer.echo(f"left out: {line}", err=True)
+    typer.echo(render(result.sheet, "json" if as_json else form), nl=False)
+    if limit is not None:
+        typer.echo(f"WARNING: numbers of a subset (--limit {limit}); not comparable with published ones.", err=True)
+    if strict and result.verdict != "reliable":
+        raise typer.Exit(UNDECIDED)
+
+
+@app.command()
+def check(
+    model: Annotated[str | None, typer.Option(help="Check how this model behaves instead of the shelves.")] = None,
+    suite: Annotated[str | None, typer.Option(help="The suite under which to check the model.")] = None,
+    backend: words.Backend = None,
+    probe: words.Probes = None,
+    limit: words.Limit = None,
+    seed: words.Seed = 0,
+    eps: words.Eps = None,
+    workers: words.Workers = None,
+    device: words.Device = None,
+    runs: words.Runs = None,
+    data_dir: words.DataDir = None,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Check every file on the shelves, how a model behaves, or how far another package's attacks agree with ours."""
+    from rbench import api, studies
+    from rbench.catalog import Catalog
+    from rbench.report.agreements import agreements
+
+    found = Catalog.find(catalog or ())
+    if backend is None:
+        for line in api.check(model, suite, catalog=found):
+            typer.echo(f"ok  {line}")
+        return
+    if model is None or suite is None:
+        raise UsageError("a cross-check needs a model and a suite: rbench check --model NAME --suite NAME --backend B.")
+    rows = studies.crosscheck(
+        model, suite, backend, probes=probe or (), limit=limit, seed=seed, eps=eps, workers=workers, device=device,
+        runs=runs, data_dir=data_dir, progress=not quiet, catalog=found,
+    )  # fmt: skip
+    typer.echo(agreements(rows, backend), nl=False)

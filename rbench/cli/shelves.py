@@ -1,0 +1,93 @@
+"""Verbs that read: the catalog, the tables and what a code means."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from rbench import words
+from rbench.cli._app import app, print_rows
+from rbench.errors import unknown
+
+
+@app.command()
+def ls(
+    shelf: Annotated[str, typer.Argument(help="models, suites, tables or recipes; all of them by default.")] = "all",
+    as_json: words.Json = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """List models, suites, tables and recipes."""
+    from tabulate import tabulate
+
+    from rbench.catalog import SHELVES, Catalog
+
+    if shelf not in (*SHELVES, "all"):
+        raise unknown("shelf", shelf, [*SHELVES, "all"])
+    found = Catalog.find(catalog or ())
+    rows: list[dict[str, str]] = []
+    kinds = [kind for kind in SHELVES if shelf in (kind, "all")]
+    for kind in kinds:
+        rows += [{"kind": kind[:-1], "name": name, "what": _what(found, kind, name)} for name in found.files(kind)]
+    print_rows(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
+
+
+def _what(catalog: Any, kind: str, name: str) -> str:
+    """One line about an entry."""
+    if kind == "models":
+        card = catalog.model(name)
+        state = "" if catalog.weights(card)[1] else f"; not trained yet: rbench train {name}"
+        return f"{card.title}, {card.dataset}{state}"
+    if kind == "suites":
+        suite = catalog.suite(name)
+        return f"{suite.title}: {', '.join(score.name for score in suite.scores)}"
+    if kind == "tables":
+        return str(catalog.table(name).title)
+    recipe = catalog.recipe(name)
+    return f"{recipe.epochs} epochs, {recipe.objective}"
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A model, suite, table or recipe.")], catalog: words.CatalogDir = None
+) -> None:
+    """Show one entry of the catalog in full, as JSON."""
+    from rbench.catalog import SHELVES, Catalog
+
+    found = Catalog.find(catalog or ())
+    shown = {}
+    for kind in SHELVES:
+        files = found.files(kind)
+        if name in files:
+            shown[kind[:-1]] = {"file": str(files[name]), **asdict(found.load(kind, name))}
+    if not shown:
+        raise unknown("entry", name, {entry for kind in SHELVES for entry in found.files(kind)})
+    typer.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="A table of the shelf, or a suite: all its scores for all its models.")],
+    form: words.Form = "terminal",
+    limit: words.Limit = None,
+    seed: words.Seed = 0,
+    eps: words.Eps = None,
+    runs: words.Runs = None,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Render a table from the runs; an empty cell names the command that fills it."""
+    from rbench import api
+    from rbench.catalog import Catalog
+
+    found = Catalog.find(catalog or ())
+    typer.echo(api.table(name, form=form, limit=limit, seed=seed, eps=eps, runs=runs, catalog=found), nl=False)
+
+
+@app.command()
+def explain(
+    code: Annotated[str | None, typer.Argument(help="A code such as RB114, or a name such as grad.fd.")] = None,
+) -> None:
+    """Explain a finding or a refusal by its code; without one, list them all."""
+    from rbench import api
+
+    typer.echo(api.explain(code))
