@@ -1,4 +1,4 @@
-"""Outcomes to numbers; pure. A metric maps the outcomes of its probes, in the order of the suite, to a `Score`."""
+"""Metrics of attacks: outcomes to shares of samples; pure."""
 
 from collections.abc import Sequence
 
