@@ -1,0 +1,106 @@
+"""Corruptions of digital images: fewer pixels, and compression by JPEG; on bytes, as Pillow computes them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rbench.corruptions.randomness import Randomness
+
+STORED_QUALITY = 85  # of the files of ImageNet-C and Tiny-ImageNet-C
+_WORTH_A_THREAD = 2**18  # bytes of images, below which starting a thread costs more than it saves
+
+
+def jpeg_compression(x: Tensor, rng: Randomness, quality: float) -> Tensor:  # noqa: ARG001
+    """Images that went through JPEG of a quality in 1..100 with chroma at half the resolution (4:2:0).
+
+    The pixels are those of Pillow's `save(..., "JPEG", quality=quality)`; images on other devices go through the CPU.
+    """
+    return through_jpeg(as_bytes(x), int(quality)).float().div_(255)
+
+
+def stored_as_jpeg(y: Tensor) -> Tensor:
+    """Images, uint8 [B, 3, H, W], as they come back from JPEG files of quality 85 and 4:2:0, as ImageNet-C's are.
+
+    The authors also had the tables of the entropy coder optimised, which makes files smaller and changes no pixel.
+    """
+    return through_jpeg(y, STORED_QUALITY)
+
+
+def through_jpeg(y: Tensor, quality: int) -> Tensor:
+    """Images, uint8 [B, 3, H, W], encoded and decoded by libjpeg-turbo, on as many threads as torch may use."""
+    from torchvision.io import decode_jpeg, encode_jpeg
+
+    def there_and_back(part: Tensor) -> Tensor:
+        return torch.stack([decode_jpeg(encode_jpeg(image, quality)) for image in part])
+
+    parts = y.cpu().chunk(min(torch.get_num_threads(), max(1, y.numel() // _WORTH_A_THREAD)))
+    if len(parts) == 1:
+        return there_and_back(parts[0]).to(y.device)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return torch.cat(list(pool.map(there_and_back, parts))).to(y.device)
+
+
+def pixelate(x: Tensor, rng: Randomness, factor: float) -> Tensor:  # noqa: ARG001
+    """Images of int(H * factor) x int(W * factor) averaged pixels, shown at H x W pixels; 0 < factor <= 1.
+
+    Both steps are Pillow's filter BOX, which rounds to bytes after the columns and again after the rows.
+    """
+    height, width = x.shape[-2:]
+    small = boxed(as_bytes(x), int(height * factor), int(width * factor))
+    return boxed(small, height, width).float().div_(255)
+
+
+def pixelate_variant(x: Tensor, rng: Randomness, factor: float) -> Tensor:  # noqa: ARG001
+    """As `pixelate`, but at each place stands the nearest averaged pixel, by Pillow's filter NEAREST."""
+    height, width = x.shape[-2:]
+    small = boxed(as_bytes(x), int(height * factor), int(width * factor))
+    columns = small.mT.contiguous().index_select(-2, _nearest(small.shape[-1], width, x.device))
+    rows = columns.mT.float().div_(255).contiguous()
+    return rows.index_select(-2, _nearest(small.shape[-2], height, x.device))
+
+
+def boxed(y: Tensor, height: int, width: int) -> Tensor:
+    """Images, uint8 [..., H, W], resized to height x width pixels by Pillow's filter BOX."""
+    # Rows lie together in memory, so both directions are done as rows.
+    columns = _averaged(y.mT.contiguous(), width).mT.contiguous()
+    return _averaged(columns, height)
+
+
+def _averaged(y: Tensor, out: int) -> Tensor:
+    """Rows, uint8 [..., N, M], averaged to `out` rows; a half is rounded up."""
+    first, count, most = _members(y.shape[-2], out, y.device)
+    if most == 1:
+        return y.index_select(-2, first)
+    total = y.index_select(-2, first).to(torch.int16)
+    for k in range(1, most):
+        # Where a row has fewer members the last one is read again and counted with weight 0.
+        total += y.index_select(-2, first + (count - 1).clamp(max=k)) * (count > k).to(torch.uint8)[:, None]
+    return (total / count[:, None].to(torch.int16)).add_(0.5).to(torch.uint8)
+
+
+@lru_cache(maxsize=64)
+def _members(size: int, out: int, device: torch.device) -> tuple[Tensor, Tensor, int]:
+    """Which of `size` pixels each of `out` averages: the first ones and their numbers, int64 [out], and the most."""
+    step = size / out
+    centres = (np.arange(out) + 0.5) * step
+    offsets = (np.arange(size) + 0.5 - centres[:, None]) / max(step, 1.0)
+    inside = (offsets > -0.5) & (offsets <= 0.5)
+    count = inside.sum(1)
+    return torch.from_numpy(inside.argmax(1)).to(device), torch.from_numpy(count).to(device), int(count.max())
+
+
+@lru_cache(maxsize=64)
+def _nearest(size: int, out: int, device: torch.device) -> Tensor:
+    """Which of `size` pixels stands at each of `out` places, int64 [out]."""
+    step = size / out
+    # Pillow adds up steps, and the rounding of its sum decides places that lie just between two pixels.
+    places = np.cumsum([step / 2, *[step] * (out - 1)])
+    return torch.from_numpy(places.astype(np.int64)).to(device)
+
+
+def as_bytes(x: Tensor) -> Tensor:
+    """Images in multiples of 1/255 as uint8."""
+    return (x * 255).add_(0.5).to(torch.uint8)
