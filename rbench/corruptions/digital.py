@@ -17,8 +17,9 @@ def jpeg_compression(x: Tensor, rng: Randomness, quality: float) -> Tensor:  # n
     """Images that went through JPEG of a quality in 1..100 with chroma at half the resolution (4:2:0).
 
     The pixels are those of Pillow's `save(..., "JPEG", quality=quality)`; images on other devices go through the CPU.
+    Bytes are answered with bytes.
     """
-    return through_jpeg(as_bytes(x), int(quality)).float().div_(255)
+    return like(through_jpeg(as_bytes(x), int(quality)), x)
 
 
 def stored_as_jpeg(y: Tensor) -> Tensor:
@@ -46,20 +47,21 @@ def through_jpeg(y: Tensor, quality: int) -> Tensor:
 def pixelate(x: Tensor, rng: Randomness, factor: float) -> Tensor:  # noqa: ARG001
     """Images of int(H * factor) x int(W * factor) averaged pixels, shown at H x W pixels; 0 < factor <= 1.
 
-    Both steps are Pillow's filter BOX, which rounds to bytes after the columns and again after the rows.
+    Both steps are Pillow's filter BOX, which rounds to bytes after the columns and again after the rows (it takes the
+    rows first for images more than twice as high as wide; not so here). Bytes are answered with bytes.
     """
     height, width = x.shape[-2:]
     small = boxed(as_bytes(x), int(height * factor), int(width * factor))
-    return boxed(small, height, width).float().div_(255)
+    return like(boxed(small, height, width), x)
 
 
 def pixelate_variant(x: Tensor, rng: Randomness, factor: float) -> Tensor:  # noqa: ARG001
     """As `pixelate`, but at each place stands the nearest averaged pixel, by Pillow's filter NEAREST."""
     height, width = x.shape[-2:]
     small = boxed(as_bytes(x), int(height * factor), int(width * factor))
-    columns = small.mT.contiguous().index_select(-2, _nearest(small.shape[-1], width, x.device))
-    rows = columns.mT.float().div_(255).contiguous()
-    return rows.index_select(-2, _nearest(small.shape[-2], height, x.device))
+    rows = small.index_select(-2, _nearest(small.shape[-2], height, x.device))
+    columns = rows.mT.contiguous().index_select(-2, _nearest(small.shape[-1], width, x.device))
+    return like(columns.mT.contiguous(), x)
 
 
 def boxed(y: Tensor, height: int, width: int) -> Tensor:
@@ -70,26 +72,38 @@ def boxed(y: Tensor, height: int, width: int) -> Tensor:
 
 
 def _averaged(y: Tensor, out: int) -> Tensor:
-    """Rows, uint8 [..., N, M], averaged to `out` rows; a half is rounded up."""
-    first, count, most = _members(y.shape[-2], out, y.device)
+    """Rows, uint8 [..., N, M], averaged to `out` rows in Pillow's fixed point of 22 bits, a half rounded up."""
+    first, count, weight = _members(y.shape[-2], out, y.device)
+    most = len(count)
+    total = y.index_select(-2, first)
     if most == 1:
-        return y.index_select(-2, first)
-    total = y.index_select(-2, first).to(torch.int16)
+        return total
+    total = total.to(torch.int32)
     for k in range(1, most):
-        # Where a row has fewer members the last one is read again and counted with weight 0.
-        total += y.index_select(-2, first + (count - 1).clamp(max=k)) * (count > k).to(torch.uint8)[:, None]
-    return (total / count[:, None].to(torch.int16)).add_(0.5).to(torch.uint8)
+        # Where a row has fewer members, some pixel is read in its place and counted with weight 0.
+        total += y.index_select(-2, first + k * count[k]) * count[k][:, None]
+    return total.mul_(weight[:, None]).add_(1 << 21).bitwise_right_shift_(22).to(torch.uint8)
 
 
 @lru_cache(maxsize=64)
-def _members(size: int, out: int, device: torch.device) -> tuple[Tensor, Tensor, int]:
-    """Which of `size` pixels each of `out` averages: the first ones and their numbers, int64 [out], and the most."""
+def _members(size: int, out: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Which of `size` pixels each of `out` averages, as Pillow's filter BOX has it.
+
+    The first ones, int64 [out]; whether there is a k-th from there, uint8 [most, out]; the weight of each, in 2^-22.
+    """
     step = size / out
     centres = (np.arange(out) + 0.5) * step
-    offsets = (np.arange(size) + 0.5 - centres[:, None]) / max(step, 1.0)
+    # In this order of operations, since pixels on the border of a box are decided by the rounding of floats.
+    pixels, centres, scale = np.arange(size), centres[:, None], max(step, 1.0)
+    offsets = (pixels - centres + 0.5) * (1 / scale)
     inside = (offsets > -0.5) & (offsets <= 0.5)
-    count = inside.sum(1)
-    return torch.from_numpy(inside.argmax(1)).to(device), torch.from_numpy(count).to(device), int(count.max())
+    inside &= (pixels >= np.trunc(centres - scale / 2 + 0.5)) & (pixels < np.trunc(centres + scale / 2 + 0.5))
+    number = inside.sum(1)
+    there = np.arange(number.max())[:, None] < number
+    weight = np.rint(2**22 / number)
+    arrays = inside.argmax(1), there.astype(np.uint8), weight.astype(np.int32)
+    first, present, weights = (torch.from_numpy(array).to(device) for array in arrays)
+    return first, present, weights
 
 
 @lru_cache(maxsize=64)
@@ -102,5 +116,11 @@ def _nearest(size: int, out: int, device: torch.device) -> Tensor:
 
 
 def as_bytes(x: Tensor) -> Tensor:
-    """Images in multiples of 1/255 as uint8."""
-    return (x * 255).add_(0.5).to(torch.uint8)
+    """Images in multiples of 1/255 as uint8; bytes as they are."""
+    # Through int32, since compilers vectorise no cast from float to uint8.
+    return x if x.dtype == torch.uint8 else (x * 255).add_(0.5).to(torch.int32).to(torch.uint8)
+
+
+def like(y: Tensor, x: Tensor) -> Tensor:
+    """Images, uint8, in the type of others: as they are, or floats in [0, 1]."""
+    return y if x.dtype == torch.uint8 else y.to(x.dtype).div_(255)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rbench.catalog import resolve
 from rbench.corruptions.randomness import Randomness
-from rbench.corruptions.tables import CORRUPTIONS, SEVERITIES, TABLES, Parameters
+from rbench.corruptions.tables import CORRUPTIONS, IMAGECORRUPTIONS, SEVERITIES, TABLES, Parameters
 from rbench.errors import UsageError, unknown
 
 GeneratorName = Literal["hendrycks", "imagecorruptions"]
@@ -30,7 +30,7 @@ FUNCTIONS: Mapping[str, str] = {
     "jpeg_compression": f"{_HERE}.digital:jpeg_compression",
     "spatter": f"{_HERE}.spatter:spatter",
 }
-# What the package imagecorruptions 1.1.2 does in another way; the rest is as above, with the table of 224 pixels.
+# What the package imagecorruptions 1.1.2 does in another way; the rest is as above, and the table its own for any size.
 VARIANTS: Mapping[str, str] = {
     "motion_blur": f"{_HERE}.blur:motion_blur_variant",
     "snow": f"{_HERE}.snow:snow_variant",
@@ -39,6 +39,8 @@ VARIANTS: Mapping[str, str] = {
     "elastic_transform": f"{_HERE}.elastic:elastic_transform_variant",
     "pixelate": f"{_HERE}.digital:pixelate_variant",
 }
+# Defined on bytes: they are given uint8 and answer with it, which saves most of their time.
+BYTEWISE = ("pixelate", "jpeg_compression")
 SMALLEST = 32  # pixels of the shorter side
 
 
@@ -55,7 +57,7 @@ class Generator:
         Raises `UsageError` for an unknown corruption, a severity outside 1..5, or a size without constants.
         """
         function, parameters = self.recipe(corruption, severity, x.shape[-2], x.shape[-1])
-        return quantised(function(x.float() / 255, rng, *parameters))
+        return quantised(function(x if corruption in BYTEWISE else x.float().div_(255), rng, *parameters))
 
     def recipe(
         self, corruption: str, severity: int, height: int, width: int
@@ -70,7 +72,7 @@ class Generator:
             raise UsageError(f"images of {height} x {width} pixels are too small: corruptions need {SMALLEST} or more.")
         if self.name == "imagecorruptions":
             use = VARIANTS.get(corruption, FUNCTIONS[corruption])
-            return resolve(use), TABLES[224][corruption][severity - 1]
+            return resolve(use), IMAGECORRUPTIONS[corruption][severity - 1]
         if self.name != "hendrycks":
             raise unknown("generator", self.name, ("hendrycks", "imagecorruptions"))
         size = self.table or shorter
@@ -83,5 +85,9 @@ class Generator:
 
 
 def quantised(x: Tensor) -> Tensor:
-    """Images in [0, 1] as uint8, truncated like the authors' cast; the nudge keeps k/255 at k whatever the rounding."""
-    return (x.clamp(0, 1) * 255 + 1e-4).floor().clamp(max=255).to(torch.uint8)
+    """Images in [0, 1] as uint8, truncated like the authors' cast; the nudge keeps k/255 at k whatever the rounding.
+
+    Images that are uint8 already stay as they are.
+    """
+    # In place and through int32: fresh memory and the cast from float to uint8 would cost more than all else.
+    return x if x.dtype == torch.uint8 else x.clamp(0, 1).mul_(255).add_(1e-4).to(torch.int32).to(torch.uint8)

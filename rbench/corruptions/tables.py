@@ -137,3 +137,10 @@ TABLES: Mapping[int, Mapping[str, tuple[Parameters, ...]]] = {
     },
 }
 # fmt: on
+
+# The package imagecorruptions 1.1.2 has one table for all sizes; its elastic_transform is given alpha in pixels, sigma as
+# a share of height and width, and the amplitude of the noise as a share of the height.
+IMAGECORRUPTIONS: Mapping[str, tuple[Parameters, ...]] = {
+    **TABLES[224],
+    "elastic_transform": tuple((alpha, 0.01, 0.005) for alpha in (12.5, 16.25, 21.25, 25.0, 30.0)),
+}
