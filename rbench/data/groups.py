@@ -1,0 +1,43 @@
+"""The groups of corrupted and perturbed images, severities and difficulties, and what the authors call their files."""
+
+from collections.abc import Collection
+from typing import Literal
+
+from rbench.errors import UsageError
+
+Against = Literal["first", "previous"]
+NOISES = ("gaussian_noise", "shot_noise", "speckle_noise")
+DIFFICULTIES = (1, 2, 3)
+
+
+def check_groups(what: str, groups: tuple[int, ...], allowed: tuple[int, ...]) -> None:
+    """Refuse severities or difficulties that are none, or are named twice, with `UsageError`."""
+    if not groups or len(set(groups)) != len(groups) or not set(groups) <= set(allowed):
+        raise UsageError(f"{what} = {list(groups)} must be some of {', '.join(map(str, allowed))}, each once.")
+
+
+def check_difficulties(perturbation: str, difficulties: tuple[int, ...]) -> None:
+    """Refuse difficulties for which the authors have no files, with `UsageError`."""
+    check_groups("difficulties", difficulties, DIFFICULTIES)
+    if perturbation not in NOISES and difficulties != (1,):
+        raise UsageError(
+            f"difficulties = {list(difficulties)} of {perturbation!r}: only noises ({', '.join(NOISES)}) have "
+            f"files for each; elsewhere difficulty d compares frames of the same files that are d apart."
+        )
+
+
+def against(perturbation: str) -> Against:
+    """What a frame is compared with: the first, clean one in sequences of noise, else the one before it."""
+    return "first" if perturbation in NOISES else "previous"
+
+
+def file_name(perturbation: str, difficulty: int) -> str:
+    """The name of a difficulty's file or folder: "shot_noise", "shot_noise_2"."""
+    return perturbation if difficulty == 1 else f"{perturbation}_{difficulty}"
+
+
+def difficulties_of(names: Collection[str]) -> dict[str, tuple[int, ...]]:
+    """The perturbations that files or folders are named after, and the difficulties of each."""
+    harder = {file_name(noise, difficulty): noise for noise in NOISES for difficulty in DIFFICULTIES}
+    bases = sorted({harder.get(name, name) for name in names})
+    return {base: tuple(d for d in DIFFICULTIES if file_name(base, d) in names) for base in bases}
