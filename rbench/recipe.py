@@ -9,7 +9,10 @@ from rbench.types import STRICT, Call, Threat
 
 @dataclass(frozen=True)
 class Sgd:
-    """Stochastic gradient descent; from each epoch in `milestones` (counted from 0) on, `lr` shrinks by `gamma`."""
+    """Stochastic gradient descent; from each epoch in `milestones` (counted from 0) on, `lr` shrinks by `gamma`.
+
+    With `clip`, the gradient of every step is cut to that norm.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     lr: float
@@ -18,6 +21,11 @@ class Sgd:
     nesterov: bool = False
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip is not None and self.clip <= 0:
+            raise UsageError(f"optimiser.clip = {self.clip} must be greater than 0; leave it out not to clip.")
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
@@ -26,12 +34,48 @@ class Sgd:
 
 @dataclass(frozen=True)
 class Augment:
-    """Crops of the image padded by `pad` pixels on every side, and mirror images (never for digits)."""
+    """Crops of the image padded by `pad` pixels on every side, and mirror images (never for digits).
+
+    `policy` is then applied to the crop: AutoAugment's for a data set (Cubuk et al., CVPR 2019), which leaves grey
+    level `fill` where it shifts the image away.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     pad: int = 0
     padding: Literal["zero", "grey", "reflect"] = "zero"
     flip: bool = False
+    policy: Literal["cifar10", "imagenet", "svhn"] | None = None
+    fill: int = 128
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fill <= 255:
+            raise UsageError(f"augment.fill = {self.fill} must be a grey level from 0 to 255.")
+
+
+@dataclass(frozen=True)
+class AugMix:
+    """Mixtures of `width` chains of 1 to 3 operations each (of `depth` ones if given), for consistent predictions.
+
+    Operations are drawn up to `severity`, of 10; weights of the chains are Dirichlet(alpha), that of the mixture
+    against the image Beta(alpha, alpha); the Jensen-Shannon divergence of the predictions has the weight `jsd`. The
+    defaults are the settings of the paper for CIFAR-10. Hendrycks et al., "AugMix: a simple data processing method to
+    improve robustness and uncertainty", ICLR 2020.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    severity: int = 3
+    width: int = 3
+    depth: int | None = None
+    alpha: float = 1.0
+    jsd: float = 12.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.severity <= 10:
+            raise UsageError(f"augmix.severity = {self.severity} must be from 1 to 10.")
+        if self.width < 1 or (self.depth is not None and self.depth < 1):
+            raise UsageError(f"augmix.width = {self.width} and depth = {self.depth} must each be at least 1.")
+        if self.alpha <= 0:
+            raise UsageError(f"augmix.alpha = {self.alpha} must be greater than 0.")
 
 
 @dataclass(frozen=True)
@@ -91,7 +135,7 @@ class Ews:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a checkpoint is made: data, objective, optimiser, augmentation, attack, selection, and optionally subnets.
+    """How a checkpoint is made: data, objective, optimiser, augmentation, attack, selection and subnets.
 
     `holdout` images of the training split, the same for every seed, are never trained on and pick the best epoch.
     """
@@ -107,6 +151,7 @@ class Recipe:
     seed: int = 0
     label_smoothing: float = 0.0
     augment: Augment = Augment()
+    augmix: AugMix | None = None
     attack: InnerAttack | None = None
     selection: Selection = Selection()
     ews: Ews | None = None

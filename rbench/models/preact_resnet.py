@@ -22,9 +22,12 @@ Subnet = Sequence[BlockMask]
 
 
 class PreActBlock(nn.Module):
-    """BN-ReLU-conv3x3 twice, plus the shortcut: the input or, if the shape changes, a bare 1x1 conv of BN-ReLU(x)."""
+    """BN-ReLU-conv3x3 twice, plus the shortcut: the input or, if the shape changes, a bare 1x1 conv of BN-ReLU(x).
 
-    def __init__(self, in_planes: int, planes: int, stride: int) -> None:
+    In training a share `dropout` of what the residual branch adds is dropped, and the rest scaled up to make good.
+    """
+
+    def __init__(self, in_planes: int, planes: int, stride: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(in_planes)
         self.conv1 = nn.Conv2d(in_planes, planes, 3, stride, 1, bias=False)
@@ -32,14 +35,19 @@ class PreActBlock(nn.Module):
         self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
         changes = stride != 1 or in_planes != planes
         self.shortcut = nn.Conv2d(in_planes, planes, 1, stride, bias=False) if changes else None
+        self.dropout = nn.Dropout(dropout) if dropout else None
 
     def forward(self, x: Tensor, mask: BlockMask | None = None) -> Tensor:
-        """Features [B, planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths."""
+        """Features [B, planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths.
+
+        Subnets drop nothing beyond that, as in the program of Guo, Stutz and Schiele.
+        """
         activated = F.relu(self.bn1(x))
         shortcut = x if self.shortcut is None else self.shortcut(activated)
         inner = F.relu(self.bn2(self.conv1(activated)))
         if mask is None:
-            return self.conv2(inner) + shortcut
+            residual = self.conv2(inner)
+            return (residual if self.dropout is None else self.dropout(residual)) + shortcut
         residual = self.conv2(inner * mask.channels.view(1, -1, 1, 1))
         return residual * mask.paths[0] + shortcut * mask.paths[1]
 
@@ -56,6 +64,7 @@ class PreActResNet(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         stem_stride: int = 1,
+        dropout: float = 0.0,
     ) -> None:
         """`stages` lists (blocks, planes, stride of the first block); `mean` and `std` standardise each channel."""
         super().__init__()
@@ -64,7 +73,7 @@ class PreActResNet(nn.Module):
         blocks, width = [], stem
         for count, planes, stride in stages:
             for index in range(count):
-                blocks.append(PreActBlock(width, planes, stride if index == 0 else 1))
+                blocks.append(PreActBlock(width, planes, stride if index == 0 else 1, dropout))
                 width = planes
         self.blocks = nn.ModuleList(blocks)
         self.bn = nn.BatchNorm2d(width)
@@ -88,7 +97,9 @@ def preact_resnet18(classes: int, mean: Sequence[float], std: Sequence[float]) -
     return PreActResNet(stem=64, stages=stages, classes=classes, mean=mean, std=std)
 
 
-def preact_resnet_small(classes: int, mean: Sequence[float], std: Sequence[float], width: int = 16) -> PreActResNet:
+def preact_resnet_small(
+    classes: int, mean: Sequence[float], std: Sequence[float], width: int = 16, dropout: float = 0.0
+) -> PreActResNet:
     """A small sibling for `digits`: stem of stride 2, then one block a stage of width, 2 width and 4 width planes."""
     stages = [(1, width, 1), (1, 2 * width, 2), (1, 4 * width, 2)]
-    return PreActResNet(stem=width, stages=stages, classes=classes, mean=mean, std=std, stem_stride=2)
+    return PreActResNet(stem=width, stages=stages, classes=classes, mean=mean, std=std, stem_stride=2, dropout=dropout)

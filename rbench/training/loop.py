@@ -1,22 +1,26 @@
 """The training loop: a card and a recipe to a checkpoint, the same bytes whether or not it was interrupted."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from rbench.errors import ModelError, StoreError
 from rbench.files import write_atomically
 from rbench.recipe import Recipe
-from rbench.rng import Draws
+from rbench.rng import Draws, seed_of, seeded
 from rbench.training import state as states
 from rbench.training.batches import augmented, epoch_order, fetch, split
 from rbench.training.curve import draw
 from rbench.training.ews.search import Enhancer
+from rbench.training.ews.subnets import subnet_logits
 from rbench.training.history import Row, TrainResult, as_csv, best_of
+from rbench.training.policies import by_policy
 from rbench.training.progress import Report, bar
 from rbench.training.selection import measure
 from rbench.training.setting import Setting, prepare
@@ -112,34 +116,49 @@ def _percent(row: Row) -> str:
 
 
 def step(setting: Setting, epoch: int, iteration: int, ids: IntArray) -> tuple[float, float, float]:
-    """One optimiser step on a batch; returns the objective, the distillation loss and the accuracy on the last view."""
-    model, objective, enhancer, seed = setting.model, setting.objective, setting.enhancer, setting.seed
+    """One optimiser step on a batch; returns the objective, the distillation loss and the accuracy that counts."""
+    model, objective, recipe, seed = setting.model, setting.objective, setting.recipe, setting.seed
     x, y, samples = fetch(setting.data, ids, setting.device)
-    x = augmented(x, setting.recipe.augment, Draws(seed, f"train/augment/{epoch}", samples))
-    views = objective.views(model, x, y, Draws(seed, f"train/attack/{epoch}", samples))
-    model.train()
-    logits = [model(view) for view in views]
+    rng = Draws(seed, f"train/augment/{epoch}", samples)
+    x = by_policy(augmented(x, recipe.augment, rng), recipe.augment, rng.named("policy"))
+    # Dropout draws from the global generator; seeded anew in every step, it is the same after an interruption.
+    with seeded(seed_of(seed, "train/step", epoch, iteration), setting.device):
+        views = objective.views(model, x, y, Draws(seed, f"train/attack/{epoch}", samples))
+        model.train()
+        logits = objective.logits(model, views)
     loss = objective.loss(logits, y)
-    distilled = torch.zeros_like(loss)
-    if enhancer is not None:
-        subnet = enhancer.subnet(epoch, iteration)
-        for share, view, whole in zip(objective.shares, views, logits, strict=True):
-            distilled = distilled + share * enhancer.loss(model, view, whole, subnet)
+    distilled = distillation_of(setting, views, logits, epoch, iteration)
     setting.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss + distilled)
+    if recipe.optimiser.clip is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip)
     setting.optimiser.step()
-    correct = (logits[-1].argmax(1) == y).float().mean()
+    correct = (logits[objective.watched].argmax(1) == y).float().mean()
     return loss.item(), distilled.item(), correct.item()
 
 
+def distillation_of(
+    setting: Setting, views: Sequence[Tensor], logits: Sequence[Tensor], epoch: int, iteration: int
+) -> Tensor:
+    """The weighted loss of a subnet on the views of a batch against the full network's logits; 0 without subnets."""
+    distilled = torch.zeros_like(logits[0][0, 0])
+    if setting.enhancer is None:
+        return distilled
+    subnet = setting.enhancer.subnet(epoch, iteration)
+    students = setting.objective.logits(lambda view: subnet_logits(setting.model, view, subnet), views)
+    for share, whole, student in zip(setting.objective.shares, logits, students, strict=True):
+        distilled = distilled + share * setting.enhancer.loss(whole, student)
+    return distilled
+
+
 def search(setting: Setting, enhancer: Enhancer, epoch: int) -> float:
-    """Let the controller pass over the fixed subset, attacked through the full network; its subnets' mean accuracy."""
+    """Let the controller pass over the fixed subset, on the view that counts; its subnets' mean accuracy."""
     found, iteration = [], 0
     for turn in range(enhancer.ews.passes):
         for ids in split(setting.searched, setting.recipe.batch):
             x, y, samples = fetch(setting.data, ids, setting.device)
             rng = Draws(setting.seed, f"ews/attack/{epoch}/{turn}", samples)
-            (*_, view) = setting.objective.views(setting.model, x, y, rng)
+            view = setting.objective.views(setting.model, x, y, rng)[setting.objective.watched]
             found.append(enhancer.search(setting.model, view, y, epoch, iteration))
             iteration += 1
     return float(np.mean(found))

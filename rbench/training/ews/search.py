@@ -41,12 +41,12 @@ class Enhancer:
             sampled: Sampled = self.controller(_stream(self.seed, f"ews/train/{epoch}", iteration))
         return subnet_of(self.widths, sampled.choices, self.device)
 
-    def loss(self, model: nn.Module, view: Tensor, logits: Tensor, subnet: Subnet) -> Tensor:
-        """The loss lam KL(f(x) || subnet(x)) for one view of a batch; `logits` are the full network's."""
-        return self.ews.lam * distillation(logits, subnet_logits(model, view, subnet))
+    def loss(self, whole: Tensor, student: Tensor) -> Tensor:
+        """The loss lam KL(f(x) || subnet(x)) of the logits of the full network and of a subnet for one view."""
+        return self.ews.lam * distillation(whole, student)
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, epoch: int, iteration: int) -> float:
-        """One update of the controller on images attacked through the full network; returns its subnets' mean accuracy.
+        """One update of the controller on images that the full network sees; returns its subnets' mean accuracy.
 
         The controller is to find subnets of low accuracy (the paper's equation 1), so reward = -accuracy. The sign in
         the paper's algorithm 1 would find strong ones.
