@@ -1,10 +1,14 @@
-"""Intervals for proportions; pure."""
+"""Intervals for proportions, and for means of bounded values; pure."""
 
 import math
 from statistics import NormalDist
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 CONFIDENCE = 0.95
+_ROUNDING = 1e-9
 
 
 class Interval(NamedTuple):
@@ -14,13 +18,13 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     """Wilson's score interval for a proportion in [0, 1]: the p with |k/n - p| <= z sqrt(p(1 - p)/n).
 
     `successes` may be the sum of any n values in [0, 1]. Of all of mean p, zeros and ones have the greatest variance,
-    p(1 - p) (Bhatia and Davis, "A better bound on the variance", 2000), so that the interval is then rather too wide.
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927. Raises
-    `ValueError` unless 0 <= successes <= n and n > 0.
+    p(1 - p) (Bhatia and Davis, "A better bound on the variance", 2000), so that the interval is then rather too wide; n
+    may be an effective size, as of `clustered`. E. B. Wilson, "Probable inference, the law of succession, and
+    statistical inference", JASA 22, 1927. Raises `ValueError` unless 0 <= successes <= n and n > 0.
     """
     _check(successes, n, confidence)
     # The standard library's quantile, since scipy's takes longer to import than a table takes to print.
@@ -47,7 +51,29 @@ def clopper_pearson(successes: int, n: int, confidence: float = CONFIDENCE) -> I
     return Interval(low, high)
 
 
-def _check(successes: float, n: int, confidence: float) -> None:
+def clustered(values: npt.ArrayLike, top: float = 1.0, bottom: float = 0.0, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of a mean of independent values in [bottom, top], each the mean of what is seen of one image.
+
+    Cells of one image (severities, corruptions, frames) fail together, so images are counted, and not cells: Wilson's
+    interval of the mean's place p in [bottom, top] with the effective size p(1 - p)/(s^2/n) of E. L. Korn and B. I.
+    Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated from survey
+    data", Survey Methodology 24, 1998. It is never below n, since s^2 <= p(1 - p). One value more at each end counts
+    towards s^2 (and outweighs the degree of freedom that the mean takes), lest equal values promise certainty: what one
+    image in n does may go unseen. Of zeros and ones it is Wilson's interval. Raises `ValueError` if there is no value,
+    or one outside.
+    """
+    places = (np.asarray(values, dtype=np.float64) - bottom) / (top - bottom) if top > bottom else np.empty(0)
+    n = len(places)
+    if n == 0 or not (places.min() >= -_ROUNDING and places.max() <= 1 + _ROUNDING):
+        raise ValueError(f"a mean asks for values in [{bottom}, {top}], and at least one.")
+    p = min(max(float(places.mean()), 0.0), 1.0)
+    variance = (float(((places - p) ** 2).sum()) + p**2 + (1 - p) ** 2) / n
+    size = max(n, n * p * (1 - p) / variance)
+    low, high = wilson(p * size, size, confidence)
+    return Interval(bottom + low * (top - bottom), bottom + high * (top - bottom))
+
+
+def _check(successes: float, n: float, confidence: float) -> None:
     if not (n > 0 and 0 <= successes <= n):
         raise ValueError(f"{successes} successes of {n} are no proportion.")
     if not 0 < confidence < 1:
