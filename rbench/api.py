@@ -1,60 +1,26 @@
 """The verbs as functions: evaluate, plan, table, train, check, explain and load_model."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbench import backends, identity, planner, sheet
-from rbench.assess import Assessment, assess
+from rbench import backends, identity, planner, reference, sheet, sources
+from rbench.assess import assess
 from rbench.catalog import Catalog, resolve
 from rbench.codes import CODES, diagnostic
-from rbench.errors import InterruptedRunError, UsageError
-from rbench.pages import Cell, Column, Sheet
+from rbench.errors import UsageError
+from rbench.evaluating import Evaluation, Means, concluded, interruptible, run_lacking
 from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
 from rbench.store import Run, set_aside
-from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
-from rbench.types import Finding, Score, Suite, Verdict
+from rbench.subject import subject_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     from torch import nn
 
-    from rbench.bench import Source
     from rbench.training.run import TrainResult
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A finished evaluation: its scores by name, its verdict, its sheet and the folder that holds the evidence."""
-
-    suite: Suite
-    model: str
-    scores: Mapping[str, Score]
-    folder: Path
-    sheet: Sheet
-    fresh_blocks: int
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-    left_out: tuple[str, ...] = ()  # what the backend has no counterpart of
-
-    @property
-    def where(self) -> str:
-        """Where the evidence lies, as part of a sentence."""
-        return f"evidence in {self.folder}"
-
-    @property
-    def samples(self) -> "pd.DataFrame":
-        """The evidence: a row for each probe and sample."""
-        import pandas as pd
-
-        run = Run(self.folder)
-        frames = [pd.DataFrame({"probe": p.name, **vars(run.outcomes(p.name))}) for p in self.suite.probes]
-        return pd.concat(frames, ignore_index=True)
 
 
 def evaluate(
@@ -74,6 +40,7 @@ def evaluate(
     data_dir: str | Path | None = None,
     download: bool = False,
     fresh: bool = False,
+    allow_partial: bool = False,
     progress: bool = False,
     catalog: Catalog | None = None,
 ) -> Evaluation:
@@ -81,64 +48,42 @@ def evaluate(
 
     `model` is a name in the catalog, "file.py:function" that builds one, or an `nn.Module` from images in [0, 1] to
     logits. `probes` asks only those of the suite; `backend` runs the attacks by another package ("pyautoattack",
-    "torchattacks:PGD"). `workers` processes share the work on a CPU, None for one a core; a script that asks for more
-    than one must guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s with the remedy.
+    "torchattacks:PGD"). With `allow_partial`, data that are missing are left out, and the scores that lack them have a
+    star. The model that a suite names as its baseline is run, too. `workers` processes share the work on a CPU, None
+    for one a core; a script that asks for more than one must guard its main part by `if __name__ == "__main__"`. Raises
+    `RbenchError`s with the remedy.
     """
-    from rbench.progress import progress_bar
-
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
     for score in spec.scores:
         resolve(score.use)  # a misspelt metric must not wait for the attacks
     subject = subject_of(catalog, model, variant, spec)
-    surrogates = identity.surrogates(catalog, spec)
+    root = runs_root(runs)
     with data_source(data_dir, download):
         dataset = dataset_of(spec)
-        n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
-        run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
+        if allow_partial:
+            variant = replace(variant, missing=tuple(sources.missing(spec, seed, dataset)))
+            spec = variant.apply(catalog.suite(suite))
+        run = Run(planner.run_folder(root, spec.name, subject.name, variant))
         if fresh:
             set_aside(run.folder)
-        manifest = identity.manifest(spec, subject, surrogates, dataset, n, seed)
-        jobs = identity.jobs(spec, subject, surrogates, dataset, seed)
-        with run.writing(manifest):
-            todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
-            unmeasured = spec.diagnose and spec.draws == 1 and run.measurements() is None
-            if unmeasured or any(run.findings(job.probe.name) is None for job in jobs):
-                from rbench import engine, measure
-
-                place = device_of(device, subject.module)
-                source = _source(spec, subject, surrogates, dataset.digest, place)
-                count = workers_for(workers, subject, place)
-                with progress_bar(show=progress) as bar, _interruptible(), undisturbed(subject.module, place):
-                    if unmeasured:
-                        run.measured(measure.look(source, spec.rules, n, seed, bar))
-                    engine.run(jobs, source, n, run, batch=batch, workers=count, progress=bar)
-            found = assess(spec, run, sheet.claiming(subject.card, variant))
-            run.judged(found.verdict, found.findings, diagnosed=found.diagnosed)
-    done = _evaluation(spec, subject, run, variant, todo, len(dataset.labels), found)
+        means = Means(batch, workers, device, progress)
+        todo = run_lacking(spec, subject, identity.surrogates(catalog, spec), dataset, variant, run, means)
+        other = reference.model_to_run(catalog, spec)
+        if other is not None and (other != subject.name or variant.weights_file is not None):
+            own = replace(variant, weights_file=None)
+            compared = subject_of(catalog, other, own, spec)
+            theirs = Run(planner.run_folder(root, spec.name, other, own))
+            if fresh and not reference.is_usable(catalog, spec, theirs, own):
+                set_aside(theirs.folder)
+            todo += run_lacking(spec, compared, identity.surrogates(catalog, spec), dataset, own, theirs, means)
+        baseline = reference.baseline_of(catalog, spec, root, variant)
+    with run.writing(run.manifest() or {}):
+        found = assess(spec, run, sheet.claiming(subject.card, variant), baseline)
+        run.judged(found.verdict, found.findings, diagnosed=found.diagnosed)
+    done = concluded(spec, subject, run, variant, todo, len(dataset.labels), found, baseline)
     return replace(done, left_out=variant.left_out(catalog.suite(suite)))
-
-
-def _source(suite: Suite, subject: Subject, surrogates: Mapping[str, Subject], digest: str, place: str) -> "Source":
-    """Where every process that works gets models and data from."""
-    from rbench.bench import Source
-
-    loaders = {name: surrogate.load for name, surrogate in surrogates.items()}
-    return Source(subject.load, partial(dataset_of, suite), digest, place, loaders, suite.draws)
-
-
-def _evaluation(
-    suite: Suite, subject: Subject, run: Run, variant: Variant, todo: int, total: int, found: Assessment
-) -> Evaluation:
-    scores = {name: score for name, score in found.scores.items() if score is not None}
-    columns = tuple(Column(f"{suite.name}:{s.name}", s.title or s.name, s.higher_is_better) for s in suite.scores)
-    cells = {(subject.name, f"{suite.name}:{name}"): Cell(score, total) for name, score in scores.items()}
-    title = subject.card.title if subject.card is not None else subject.name
-    protocol, rows = (sheet.protocol_of(suite, variant, total),), ((subject.name, title),)
-    verdicts = {(subject.name, suite.name): found.shown} if found.shown is not None else {}
-    page = Sheet(suite.name, suite.title, protocol, rows, columns, cells, verdicts)
-    return Evaluation(suite, subject.name, scores, run.folder, page, todo, found.verdict, found.findings)
 
 
 def plan(
@@ -162,13 +107,15 @@ def plan(
     subject = subject_of(catalog, model, variant, spec)
     with data_source(data_dir, download=False):
         dataset = dataset_of(spec)
+        views = sources.views_of(spec, seed, dataset)
     n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
     run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
     rows = []
-    for job in identity.jobs(spec, subject, identity.surrogates(catalog, spec), dataset, seed):
+    for job in identity.jobs(spec, subject, identity.surrogates(catalog, spec), dataset, views, seed):
         left = planner.left(job, n, run.done(job))
         samples = sum(map(len, left))
-        attack = job.probe.attack.use if job.probe.attack else "none"
+        asked = job.probe.attack or job.probe.data
+        attack = asked.use if asked else "none"
         rows.append(
             {
                 "probe": job.probe.name,
@@ -217,7 +164,7 @@ def train(
 
     catalog = catalog or Catalog.find()
     folder = Path(out) if out is not None else runs_root(None) / "train"
-    with data_source(data_dir, download), _interruptible():
+    with data_source(data_dir, download), interruptible():
         return run(catalog, name, seed=seed, out=folder, progress=progress)
 
 
@@ -274,11 +221,3 @@ def _variant(
         backends.require(backend)
     file = str(weights) if weights is not None else None
     return Variant(seed, limit, eps, file, probes=tuple(dict.fromkeys(probes)), backend=backend)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted; what is committed stays, and the same call resumes.") from None

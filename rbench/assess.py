@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 
 from rbench import flags
-from rbench.catalog import resolve
+from rbench.catalog import bind, resolve
 from rbench.errors import UsageError
+from rbench.metrics.baseline import Baseline
+from rbench.stand_ins import of_view
 from rbench.store import Run
-from rbench.types import Finding, ModelCard, Outcomes, Reported, Score, ScoreSpec, Suite, Verdict, verdict_of
+from rbench.types import Call, Finding, ModelCard, Outcomes, Reported, Score, ScoreSpec, Suite, Verdict, verdict_of
 
 
 @dataclass(frozen=True)
@@ -29,20 +32,27 @@ class Assessment:
         return self.verdict if self.diagnosed or self.verdict != "reliable" else None
 
 
-def assess(suite: Suite, run: Run, card: ModelCard | None = None) -> Assessment:
+def assess(suite: Suite, run: Run, card: ModelCard | None = None, baseline: Baseline | None = None) -> Assessment:
     """Every score of a suite that a run is complete for, with the findings that concern it.
 
     What concerns the model, or the diagnosis as a whole, concerns every score of an attack. `card` is what the model
-    claims about itself.
+    claims about itself, `baseline` what some scores compare with.
     """
     evidence = {p.name: found for p in suite.probes if (found := run.outcomes(p.name)) is not None}
-    general = flags.of_run(suite, evidence, run.measurements())
     attacked = {probe.name for probe in suite.probes if probe.attack is not None}
+    general = flags.of_run(suite, evidence, run.measurements()) if attacked else ()
+    views = (run.manifest() or {}).get("views", {})
+    published = baseline is not None and baseline.published
     findings = {
-        name: (*(run.findings(name) or ()), *flags.of_probe(suite, name, evidence), *general * (name in attacked))
+        name: (
+            *(run.findings(name) or ()),
+            *flags.of_probe(suite, name, evidence),
+            *general * (name in attacked),
+            *of_view(views.get(name, {}), published=published),
+        )
         for name in evidence
     }
-    scores = {spec.name: _score(suite, spec, evidence, findings, card) for spec in suite.scores}
+    scores = {spec.name: _score(suite, spec, evidence, findings, card, baseline) for spec in suite.scores}
     every = (*general, *(f for name in evidence for f in findings[name]), *_of_scores(scores))
     diagnosed = suite.diagnose and run.measurements() is not None and evidence.keys() >= {p.name for p in suite.probes}
     return Assessment(scores, tuple(dict.fromkeys(every)), diagnosed)
@@ -54,15 +64,19 @@ def _score(
     evidence: Mapping[str, Outcomes],
     findings: Mapping[str, tuple[Finding, ...]],
     card: ModelCard | None,
+    baseline: Baseline | None,
 ) -> Score | None:
-    if any(name not in evidence for name in spec.of):
+    given = {"names": spec.of, "baseline": baseline}
+    wanted = given.keys() & signature(resolve(spec.use)).parameters
+    if any(name not in evidence for name in spec.of) or ("baseline" in wanted and baseline is None):
         return None
+    metric = bind(Call(spec.use, spec.args), given=("probes", *wanted))
     try:
-        score: Score = resolve(spec.use)([evidence[name] for name in spec.of])
+        score: Score = metric([evidence[name] for name in spec.of], **{name: given[name] for name in wanted})
     except ValueError as error:
         raise UsageError(f"{spec.use} cannot score the probes {', '.join(spec.of)}: {error}.") from error
     own = [finding for name in spec.of for finding in findings[name]]
-    clean = {probe.name for probe in suite.probes if probe.attack is None}
+    clean = {probe.name for probe in suite.probes if probe.attack is None and probe.data is None}
     if clean.issuperset(spec.of):
         own += flags.of_claim(score, _claim(suite, spec, card))
     return Score(score.value, score.interval, score.n, tuple(dict.fromkeys(own)))

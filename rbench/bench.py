@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from rbench.catalog import resolve
-from rbench.datasets import Dataset
+from rbench.datasets import Dataset, View
 from rbench.errors import AttackError, MissingError, ModelError, UsageError
 from rbench.models.precision import in_float32
 from rbench.models.twin import Counted, accelerate, is_random
@@ -26,7 +27,7 @@ class Source:
     """Where model and data come from; all is called once in every process that works. `digest` is the data's.
 
     `surrogates` are the models, by name, that probes may craft on in the place of the model itself; `draws` > 1 lets
-    models be random.
+    models be random; `views` makes the views of the data that probes ask for, by the probes' names.
     """
 
     model: Callable[[], nn.Module]
@@ -35,6 +36,7 @@ class Source:
     device: str
     surrogates: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
     draws: int = 1
+    views: Callable[[Dataset], Mapping[str, View]] = lambda _dataset: {}
 
 
 class Pair(NamedTuple):
@@ -64,6 +66,8 @@ class Bench:
     dataset: Dataset
     device: torch.device
     batch: int
+    views: Mapping[str, View]
+    tick: Callable[[int], None]
 
     @property
     def model(self) -> nn.Module:
@@ -116,7 +120,7 @@ def set_up(source: Source, probes: Sequence[Probe], n: int, batch: int | None, t
     }
     # The batch size moves the last bits of float32 results, so a run keeps the one that it began with.
     batch = batch or (quickest_batch(own.twin.inner, x) if n > DEFAULT_BATCH else DEFAULT_BATCH)
-    bench = Bench(own, surrogates, dataset, device, batch)
+    bench = Bench(own, surrogates, dataset, device, batch, source.views(dataset), tick)
     for probe in probes:
         _check_hooks(probe, bench.crafting(probe).twin)
     return bench
@@ -157,16 +161,21 @@ def _check_hooks(probe: Probe, twin: nn.Module) -> None:
 
 def load_images(dataset: Dataset, indices: IntArray, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images as float32 in [0, 1] and labels, checked; raises `MissingError` for data that is no images."""
-    pixels = dataset.images(indices)
-    x = torch.from_numpy(pixels).to(device)
-    x = x.float() / 255 if pixels.dtype == np.uint8 else x.float()
-    if not (x.min() >= 0 and x.max() <= 1):
-        raise MissingError(
-            f"dataset {dataset.name!r} has images outside [0, 1] ([{float(x.min()):.4g}, {float(x.max()):.4g}]); "
-            "normalise inside the model, not in the data.",
-            code="RB101",
-        )
+    x = as_floats(dataset.images(indices), repr(dataset.name), device)
     labels = dataset.labels[indices]
     if labels.min() < 0 or labels.max() >= dataset.classes:
         raise MissingError(f"dataset {dataset.name!r} has labels outside 0..{dataset.classes - 1}.")
     return x, torch.from_numpy(labels).to(device)
+
+
+def as_floats(pixels: npt.NDArray[Any], name: str, device: torch.device) -> Tensor:
+    """Images, uint8 or in [0, 1], as float32 in [0, 1]; raises `MissingError` for what lies outside."""
+    x = torch.from_numpy(pixels).to(device)
+    x = x.float() / 255 if pixels.dtype == np.uint8 else x.float()
+    if not (x.min() >= 0 and x.max() <= 1):
+        raise MissingError(
+            f"dataset {name} has images outside [0, 1] ([{float(x.min()):.4g}, {float(x.max()):.4g}]); "
+            "normalise inside the model, not in the data.",
+            code="RB101",
+        )
+    return x

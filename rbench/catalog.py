@@ -90,6 +90,11 @@ class Catalog:
         listed = tomllib.loads(lock.read_text()) if lock.is_file() else {}
         return shelf / "weights" / (card.weights or f"{card.name}.safetensors"), listed.get(card.name)
 
+    def baseline(self, name: str) -> Path | None:
+        """The file of published values that a suite may compare with, None if there is none of that name."""
+        paths = (root / "suites" / "baselines" / f"{name}.toml" for root in self.roots)
+        return next((path for path in paths if path.is_file()), None)
+
     def load(self, kind: Kind, name: str) -> Any:
         """Any entry of a shelf; the names in a suite are held to what they promise."""
         files = self.files(kind)
@@ -278,7 +283,7 @@ def source_digest(use: str) -> str:
 def _own_digest() -> str:
     """The sha256 of all modules of this package that outcomes depend on."""
     package = Path(__file__).parent
-    files = [package / f"{name}.py" for name in ("bench", "engine", "measure", "referee", "rng", "types")]
+    files = [package / f"{name}.py" for name in ("bench", "engine", "measure", "referee", "rng", "types", "views")]
     files += [
         path
         for name in ("attacks", "backends", "corruptions", "data", "models")

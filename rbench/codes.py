@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from rbench.diagnostics import Bound, Diagnostic
 from rbench.errors import unknown
 from rbench.refusals import ATHALYE, AUTOATTACK, CARLINI, OURS, REFUSALS
+from rbench.stand_ins import STAND_INS
 
 PINTOR = "Pintor et al., Indicators of attack failure, NeurIPS 2022"
 ADAPT = "write an attack for what hides the gradient (BPDA, a smooth stand-in) and add it to the suite"
@@ -248,7 +249,9 @@ COMPARED = (
     ),
 )
 
-CODES: Mapping[str, Diagnostic] = {d.code: d for d in sorted((*REFUSALS, *MEASURED, *COMPARED), key=lambda d: d.code)}
+CODES: Mapping[str, Diagnostic] = {
+    d.code: d for d in sorted((*REFUSALS, *MEASURED, *COMPARED, *STAND_INS), key=lambda d: d.code)
+}
 
 
 def diagnostic(code: str) -> Diagnostic:

@@ -20,6 +20,7 @@ from rbench.referee import Verdict, judge, opinion
 from rbench.rng import Draws, seed_of, seeded
 from rbench.store import Run
 from rbench.types import Finding, IntArray, Job, Outcomes
+from rbench.views import view_block
 from rbench.workers import Workers
 
 GIVEN = ("model", "x", "y", "threat", "rng")  # what the engine hands to every attack
@@ -59,7 +60,7 @@ def run(
                 for outcomes in results:
                     if any(block.start == outcomes.sample[0] for block in todo):
                         store.commit(job, outcomes)
-                        progress.advance(len(outcomes))
+                        progress.advance(len(np.unique(outcomes.sample)))
             store.complete(job, total, _remarks(package))
 
 
@@ -75,6 +76,8 @@ def _groups(every: list[range], together: int, todo: list[range]) -> list[tuple[
 
 def run_blocks(bench: Bench, job: Job, group: Sequence[range]) -> list[Outcomes]:
     """The outcomes of some blocks, attacked together and judged one by one."""
+    if job.probe.data is not None:
+        return [view_block(bench, job, block) for block in group]
     attack = bind(job.probe.attack, GIVEN) if job.probe.attack is not None else None
     samples = np.concatenate([np.array(block) for block in group])
     x, y = load_images(bench.dataset, samples, bench.device)

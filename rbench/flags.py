@@ -35,7 +35,8 @@ class Evidence:
     @cached_property
     def clean(self) -> Outcomes | None:
         """The outcomes of the probe without an attack, if there is one."""
-        return next((self.outcomes[p.name] for p in self.suite.probes if p.attack is None and p.name in self), None)
+        plain = (p.name for p in self.suite.probes if p.attack is None and p.data is None)
+        return next((self.outcomes[name] for name in plain if name in self), None)
 
     def __contains__(self, probe: str) -> bool:
         return probe in self.outcomes

@@ -2,13 +2,14 @@
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from rbench.backends import counterpart
 from rbench.errors import UsageError, unknown
+from rbench.files import digest_of
 from rbench.probing import diagnosed
 from rbench.types import Job, Probe, Suite, Threat
 
@@ -17,7 +18,8 @@ from rbench.types import Job, Probe, Suite, Threat
 class Variant:
     """What a user may vary about an evaluation: seed, the first `limit` samples only, eps, and a file of weights.
 
-    Also: some of the `probes` only, and attacks by a `backend`, another package, in the place of the native ones.
+    Also: some of the `probes` only, attacks by a `backend`, another package, in the place of the native ones, and the
+    probes whose data are `missing`, where the user allows it: scores that lack some of them are marked by a star.
     """
 
     seed: int = 0
@@ -26,6 +28,7 @@ class Variant:
     weights_file: str | None = None
     backend: str | None = None
     probes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     options: tuple[str, ...] = ()  # further words of the command line, which decide nothing about the evaluation
 
     @property
@@ -38,6 +41,8 @@ class Variant:
             place = str(Path(self.weights_file).resolve())
             parts.append("weights-" + hashlib.sha256(place.encode()).hexdigest()[:8])
         parts += ["only-" + "+".join(sorted(set(self.probes)))] if self.probes else []
+        if self.missing:
+            parts.append("without-" + hashlib.sha256("+".join(sorted(self.missing)).encode()).hexdigest()[:8])
         parts += ["by-" + self.backend.replace(":", "_")] if self.backend is not None else []
         return "-".join(parts)
 
@@ -49,7 +54,7 @@ class Variant:
         """
         chosen = suite if self.eps is None else replace(suite, threat=Threat(suite.rules.norm, self.eps))
         if not self.probes and self.backend is None:
-            return diagnosed(chosen)
+            return _without(diagnosed(chosen), self.missing)
         known = [probe.name for probe in suite.probes]
         for name in self.probes:
             if name not in known:
@@ -65,7 +70,7 @@ class Variant:
         marked = (
             replace(s, title=f"{s.title or s.name} [{self.backend}]") if attacked & set(s.of) else s for s in scores
         )
-        return replace(chosen, probes=kept, scores=tuple(marked), diagnose=False)
+        return _without(replace(chosen, probes=kept, scores=tuple(marked), diagnose=False), self.missing)
 
     def _ask(self, probe: Probe) -> Probe | None:
         """A probe as this variant asks it, or None if it does not."""
@@ -77,7 +82,9 @@ class Variant:
         return replace(probe, attack=attack) if attack is not None else None
 
     def left_out(self, suite: Suite) -> tuple[str, ...]:
-        """One line for every probe and score that this variant's backend costs the suite."""
+        """One line for every probe and score that this variant's backend, or what is missing, costs the suite."""
+        if self.missing:
+            return tuple(f"probe {name}: its data are missing" for name in self.missing)
         if self.backend is None:
             return ()
         suite = replace(suite, diagnose=False)
@@ -90,6 +97,24 @@ class Variant:
         )
 
 
+def _without(suite: Suite, missing: Collection[str]) -> Suite:
+    """A suite without some probes: scores that have none left go, too, and the names of those that lack some say so."""
+    if not missing:
+        return suite
+    cells = {probe.name: len(probe.data.args.get("severities", (1,))) for probe in suite.probes if probe.data}
+    scores = []
+    for score in suite.scores:
+        left = tuple(name for name in score.of if name not in missing)
+        if left == score.of:
+            scores.append(score)
+        elif cells.keys() & set(left):
+            k, whole = (sum(cells.get(name, 0) for name in names) for names in (left, score.of))
+            title = f"{score.title or score.name}* ({k} of {whole})"
+            scores.append(replace(score, name=f"{score.name}*", title=title, of=left))
+    probes = tuple(probe for probe in suite.probes if probe.name not in missing)
+    return replace(suite, probes=probes, scores=tuple(scores))
+
+
 def jobs(
     suite: Suite,
     *,
@@ -99,8 +124,9 @@ def jobs(
     code: str,
     seed: int,
     surrogates: Mapping[str, str] = MappingProxyType({}),
+    views: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Job, ...]:
-    """One job a probe of the suite; `weights`, `data`, `code` and the values of `surrogates` are sha256 digests."""
+    """One job a probe of the suite; `weights`, `data`, `code` and the values of the mappings are sha256 digests."""
     name = f"{suite.name}@{suite.version}"
     return tuple(
         Job(
@@ -109,7 +135,7 @@ def jobs(
             suite=name,
             probe=probe,
             threat=suite.threat if probe.eps is None else replace(suite.rules, eps=probe.eps),
-            data=data,
+            data=digest_of([data, views[probe.name]]) if probe.name in views else data,
             code=code,
             seed=seed,
             surrogates=tuple(surrogates[surrogate] for surrogate in probe.surrogates),

@@ -90,19 +90,20 @@ def opinion(model: nn.Module, x: Tensor, y: Tensor, classes: int, seeds: Sequenc
     """
     if not seeds:
         logits = logits_of(model, x, classes)
-        return logits.argmax(1), _margin(logits, y)
+        return logits.argmax(1), margin_of(logits, y)
     votes = x.new_zeros(len(x), classes, dtype=torch.float64)
     margin = x.new_zeros(len(x), dtype=torch.float64)
     for seed in seeds:
         with seeded(seed, x.device):
             logits = logits_of(model, x, classes)
         votes.scatter_add_(1, logits.argmax(1, keepdim=True), votes.new_ones(len(x), 1))
-        margin += _margin(logits, y)
+        margin += margin_of(logits, y)
     votes.scatter_add_(1, y[:, None], votes.new_full((len(x), 1), -0.5))  # a draw of votes is no robustness
     return votes.argmax(1), margin / len(seeds)
 
 
-def _margin(logits: Tensor, y: Tensor) -> Tensor:
+def margin_of(logits: Tensor, y: Tensor) -> Tensor:
+    """z_y - max_{k != y} z_k of logits [B, K] and labels [B], shape [B]."""
     own = logits.gather(1, y[:, None])[:, 0]
     return own - logits.scatter(1, y[:, None], -torch.inf).amax(1)
 

@@ -1,17 +1,20 @@
 """Store and specs to scores of models by columns, and what is missing; pure but for reading the store."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rbench.assess import assess
-from rbench.catalog import Catalog, source_digest
+from rbench.catalog import Catalog
+from rbench.current import is_current
 from rbench.errors import unknown
+from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Column, Sheet
 from rbench.planner import Variant, command, run_folder
+from rbench.reference import baseline_of
 from rbench.store import Run
-from rbench.types import Call, ModelCard, Suite, TableSpec, Verdict
+from rbench.types import ModelCard, ScoreSpec, Suite, TableSpec, Verdict
 
 NORMS = {"linf": "L-inf", "l2": "L2"}
 
@@ -38,36 +41,51 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
         score = next((s for s in suite.scores if s.name == score_name), None)
         if score is None:
             raise unknown("score", score_name, [s.name for s in suite.scores], f"table {spec.name!r}: {key!r}")
-        columns.append(Column(key, score.title or score.name, score.higher_is_better))
+        columns.append(column_of(suite, score))
     cells: dict[tuple[str, str], Cell] = {}
     totals: dict[str, int] = {}
     verdicts: dict[tuple[str, str], Verdict] = {}
+    origins: list[str] = []
     for model in spec.models:
         for suite in suites.values():
-            row, total, verdict = _row(catalog, suite, model, root, variant)
-            totals[suite.name] = max(total, totals.get(suite.name, 0))
-            cells.update({(model, f"{suite.name}:{name}"): cell for name, cell in row.items()})
-            verdicts.update({(model, suite.name): verdict} if verdict is not None else {})
+            row = _row(catalog, suite, model, root, variant)
+            totals[suite.name] = max(row.total, totals.get(suite.name, 0))
+            cells.update({(model, f"{suite.name}:{name}"): cell for name, cell in row.cells.items()})
+            verdicts.update({(model, suite.name): row.verdict} if row.verdict is not None else {})
+            origins += row.origin
     rows = tuple((model, catalog.model(model).title) for model in spec.models)
-    protocol = tuple(protocol_of(suite, variant, totals[suite.name]) for suite in suites.values())
-    return Sheet(spec.name, spec.title, protocol, rows, tuple(columns), cells, verdicts)
+    protocol = (protocol_of(suite, variant, totals[suite.name]) for suite in suites.values())
+    return Sheet(spec.name, spec.title, (*protocol, *dict.fromkeys(origins)), rows, tuple(columns), cells, verdicts)
 
 
-def _row(
-    catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant
-) -> tuple[dict[str, Cell], int, Verdict | None]:
-    """The cells of one model and suite, the size of the whole dataset (0 if nothing has run) and the verdict."""
+def column_of(suite: Suite, score: ScoreSpec) -> Column:
+    """A score of a suite as the column of a table."""
+    return Column(f"{suite.name}:{score.name}", score.title or score.name, score.higher_is_better, score.group)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The cells of one model and suite, the size of the whole dataset (0 if nothing has run), verdict and origin."""
+
+    cells: Mapping[str, Cell]
+    total: int = 0
+    verdict: Verdict | None = None
+    origin: tuple[str, ...] = ()
+
+
+def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant) -> _Row:
     run = Run(run_folder(root, suite.name, model, variant))
     fill = command(suite.name, model, variant)
     manifest = run.manifest()
     if manifest is not None and not is_current(catalog, suite, model, manifest, variant):
         manifest, fill = None, f"{fill} --fresh"
     if manifest is None:
-        return {score.name: Cell(missing=fill) for score in suite.scores}, 0, None
+        return _Row({score.name: Cell(missing=fill) for score in suite.scores})
     total = int(manifest["total"])
-    found = assess(suite, run, claiming(catalog.model(model), variant))
+    baseline = baseline_of(catalog, suite, root, variant)
+    found = assess(suite, run, claiming(catalog.model(model), variant), baseline)
     cells = {name: Cell(score, total, "" if score else fill) for name, score in found.scores.items()}
-    return cells, total, found.shown
+    return _Row(cells, total, found.shown, origin_of(suite, manifest, baseline))
 
 
 def claiming(card: ModelCard | None, variant: Variant) -> ModelCard | None:
@@ -75,38 +93,15 @@ def claiming(card: ModelCard | None, variant: Variant) -> ModelCard | None:
     return card if variant.weights_file is None else None
 
 
-def is_current(catalog: Catalog, suite: Suite, model: str, manifest: Mapping[str, Any], variant: Variant) -> bool:
-    """Whether a run was made with this suite, this code and, unless the user names a file, the weights in the lock."""
-    card = catalog.model(model)
-    if manifest["suite"] != identity(suite) or manifest["arch"] != asdict(card.arch):
-        return False
-    surrogates = surrogate_cards(catalog, suite)
-    if manifest["code"] != code_of(suite, card.arch, *(other.arch for other in surrogates.values())):
-        return False
-    pinned = {name: [catalog.weights(other)[1], asdict(other.arch)] for name, other in surrogates.items()}
-    if manifest.get("surrogates", {}) != pinned:
-        return False
-    return variant.weights_file is not None or bool(manifest["weights"] == catalog.weights(card)[1])
-
-
-def surrogate_cards(catalog: Catalog, suite: Suite) -> dict[str, ModelCard]:
-    """The cards of all models that the probes of a suite craft on in the place of the model itself."""
-    names = dict.fromkeys(name for probe in suite.probes for name in probe.surrogates)
-    return {name: catalog.model(name) for name in names}
-
-
-def code_of(suite: Suite, *archs: Call | None) -> dict[str, str]:
-    """Digests of all code that the outcomes of a suite depend on, for models of some architectures."""
-    pointers = {suite.data.use, *(probe.attack.use for probe in suite.probes if probe.attack is not None)}
-    pointers |= {arch.use for arch in archs if arch is not None}
-    own = "rbench.engine:run"
-    foreign = sorted(use for use in pointers if use.split(".")[0] != "rbench")
-    return {("rbench" if use == own else use): source_digest(use)[:16] for use in (own, *foreign)}
-
-
-def identity(suite: Suite) -> str:
-    """What a run pins of its suite: name, version and digest."""
-    return f"{suite.name}@{suite.version} {suite.digest[:16]}"
+def origin_of(suite: Suite, manifest: Mapping[str, Any], baseline: Baseline | None) -> tuple[str, ...]:
+    """Where the images of a run's views come from and what its scores compare with, as lines of a caption."""
+    views = list(manifest.get("views", {}).values())
+    keys = dict.fromkeys(key for view in views for key in view if key not in ("digest", "corruption"))
+    facts = [f"{key} = {', '.join(dict.fromkeys(str(view[key]) for view in views if key in view))}" for key in keys]
+    lines = [f"{suite.name}: {'; '.join(facts)}"] if facts else []
+    if baseline is not None:
+        lines.append(f"{suite.name}: relative to {baseline.name} ({baseline.digest[:8]})")
+    return tuple(lines)
 
 
 def protocol_of(suite: Suite, variant: Variant, total: int) -> str:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rbench.catalog import bind
-from rbench.datasets import Dataset
+from rbench.datasets import Dataset, View
 from rbench.errors import MissingError, RbenchError
-from rbench.types import Suite
+from rbench.types import Call, Suite
 
 
 def dataset_of(suite: Suite) -> Dataset:
@@ -21,6 +21,37 @@ def dataset_of(suite: Suite) -> Dataset:
     except Exception as error:
         raise MissingError(f"{suite.data.use} cannot load its data: {type(error).__name__}: {error}.") from error
     return dataset
+
+
+def views_of(suite: Suite, seed: int, dataset: Dataset) -> dict[str, View]:
+    """The views of a dataset that the probes of a suite ask for, by name; raises `MissingError` if a loader fails."""
+    return {p.name: view_of(p.name, p.data, seed, dataset) for p in suite.probes if p.data is not None}
+
+
+def missing(suite: Suite, seed: int, dataset: Dataset) -> dict[str, str]:
+    """The probes of a suite whose data are missing or damaged, each with what is wrong."""
+    found = {}
+    for probe in suite.probes:
+        if probe.data is not None:
+            try:
+                view_of(probe.name, probe.data, seed, dataset)
+            except MissingError as error:
+                found[probe.name] = str(error)
+    return found
+
+
+def view_of(probe: str, data: Call, seed: int, dataset: Dataset) -> View:
+    """The view that one probe asks for; raises `MissingError` if its loader fails."""
+    make = bind(data, given=("dataset", "seed"))
+    try:
+        view: View = make(dataset, seed)
+    except RbenchError:
+        raise
+    except Exception as error:
+        raise MissingError(
+            f"probe {probe!r}: {data.use} cannot load its data: {type(error).__name__}: {error}."
+        ) from error
+    return view
 
 
 @contextmanager

@@ -120,7 +120,9 @@ class Run:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = {f.name: getattr(outcomes, f.name) for f in fields(Outcomes)}
+        columns = {name: value for name, value in vars(outcomes).items() if value.ndim == 1 and len(value)}
+        if outcomes.top.size:  # sequences have it
+            columns["top"] = pa.FixedSizeListArray.from_arrays(pa.array(outcomes.top.ravel()), outcomes.top.shape[1])
         table = pa.table(columns).replace_schema_metadata({"job": job.key})
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd")
@@ -170,12 +172,19 @@ def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:
         if (table.schema.metadata or {}).get(b"job", b"").decode() != marker["job"]:
             raise StoreError(f"{path} belongs to another job; remove {path.parent} and run the same command again.")
         tables.append(table)
-    columns = {f.name: np.concatenate([_numbers(table[f.name]) for table in tables]) for f in fields(Outcomes)}
-    return Outcomes(**columns)
+    names = [field.name for field in fields(Outcomes) if field.name in tables[0].column_names]
+    return Outcomes(**{name: np.concatenate([_numbers(table[name]) for table in tables]) for name in names})
 
 
 def _numbers(column: Any) -> Any:
-    """A column without gaps as an array, read from its buffers: `to_numpy` would import pandas."""
+    """A column without gaps as an array, read from its buffers: `to_numpy` would import pandas.
+
+    A column of lists of one length becomes an array of rows.
+    """
+    if hasattr(column.type, "list_size"):
+        import pyarrow as pa
+
+        return _numbers(pa.chunked_array([column.combine_chunks().flatten()])).reshape(-1, column.type.list_size)
     kinds = [chunk.type.to_pandas_dtype() for chunk in column.chunks]
     parts = [
         np.frombuffer(c.buffers()[1], kind)[c.offset :][: len(c)] for c, kind in zip(column.chunks, kinds, strict=True)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from rbench import curve as curves
 from rbench.agreement import Agreement, compare
-from rbench.api import Evaluation, evaluate
+from rbench.api import evaluate
 from rbench.catalog import Catalog
 from rbench.curve import Curve, Value
 from rbench.errors import UsageError
+from rbench.evaluating import Evaluation
 from rbench.files import digest_of, write_atomically
 from rbench.pages import Sheet
 from rbench.planner import Variant

@@ -115,6 +115,8 @@ class Probe:
         for what in ("block", "limit"):
             if (value := getattr(self, what)) is not None and value < 1:
                 raise UsageError(f"{what} = {value} must be at least 1.")
+        if self.data is not None and self.attack is not None:
+            raise UsageError(f"probe {self.name!r} has both data and an attack; ask one question at a time.")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ Weights = Annotated[Path | None, typer.Option(help="A checkpoint to use in place
 DataDir = Annotated[Path | None, typer.Option(help="The folder of datasets; default $RBENCH_DATA or data/.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old run aside and start anew.")]
+AllowPartial = Annotated[
+    bool, typer.Option("--allow-partial", help="Leave out corruptions whose data are missing; scores get a star.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Leave with code 2 unless the verdict is reliable.")]
 Form = Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, latex, csv or json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

@@ -190,7 +190,7 @@ def test_a_table_does_not_show_what_another_code_made(suite, monkeypatch):
     catalog = suite()
     rbench.evaluate("at-digits", "quick", catalog=catalog)
     assert rbench.table("quick", catalog=catalog).count("--fresh") == 0
-    monkeypatch.setattr("rbench.sheet.source_digest", lambda use: "0" * 64)
+    monkeypatch.setattr("rbench.current.source_digest", lambda use: "0" * 64)
     assert "rbench eval --suite quick --model at-digits --fresh" in rbench.table("quick", catalog=catalog)
 
 

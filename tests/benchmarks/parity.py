@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import rbench
 from rbench.agreement import compare
-from rbench.api import Evaluation
+from rbench.evaluating import Evaluation
 from rbench.catalog import Catalog
 from rbench.data.arrays import ArrayDataset
 from rbench.models.load import fill, read_weights
