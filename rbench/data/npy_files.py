@@ -65,7 +65,7 @@ def opened(path: Path, advice: str = "Unpack it again") -> npt.NDArray[Any]:
         return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise MissingError(f"no {path}. {advice}.") from None
-    except (OSError, ValueError, TypeError, OverflowError) as error:
+    except Exception as error:  # a damaged header is parsed as Python and fails in many ways
         raise MissingError(f"{path} is no intact .npy file: {error}. {advice}.") from error
 
 
