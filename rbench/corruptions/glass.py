@@ -1,0 +1,54 @@
+"""Glass blur: pixels change places at random with their neighbours, between two Gaussian blurs."""
+
+import torch
+from torch import Tensor
+
+from rbench.corruptions.filters import gaussian, truncated
+from rbench.corruptions.randomness import Randomness
+
+ROUNDS = 5  # doublings before it is checked whether a pixel is left: chains of over 32 pixels are rare
+
+
+def glass_blur(x: Tensor, rng: Randomness, sigma: float, max_delta: int, iterations: int) -> Tensor:
+    """A Gaussian blur of sigma pixels, cut to bytes; `iterations` passes of moves; the same blur again.
+
+    A pass goes over the pixels from the last to the first, rows and columns d + 1, ..., size - d for d = max_delta, and
+    gives each what the pixel (dx, dy) away holds by then, with dx and dy in -d, ..., d - 1. The authors meant an
+    exchange, but NumPy's views leave the other pixel as it is. Draws integers(iterations, 2, H - 2d, W - 2d): dx and dy
+    by the pixel's row and column, both upwards from d + 1.
+    """
+    height, width = x.shape[-2:]
+    d = int(max_delta)
+    moves = rng.integers((int(iterations), 2, height - 2 * d, width - 2 * d), -d, d)
+    source = torch.arange(height * width, device=x.device).expand(len(x), -1)
+    for move in moves.unbind(1):
+        source = source.gather(1, sources(move, d, height, width))
+    blurred = truncated(gaussian(x, sigma)).flatten(2)
+    return gaussian(blurred.gather(2, source[:, None].expand(blurred.shape)).view(x.shape), sigma)
+
+
+def sources(move: Tensor, d: int, height: int, width: int) -> Tensor:
+    """Where each pixel's value comes from after one pass, [B, H * W], for moves [B, 2, H - 2d, W - 2d].
+
+    A pixel whose target was visited before it takes what that one took, and so on: such chains are followed by pointer
+    doubling, where a value v + H * W stands for "what pixel v takes".
+    """
+    count = height * width
+    pixels = torch.arange(count, device=move.device).view(height, width)
+    inside = slice(d + 1, height - d + 1), slice(d + 1, width - d + 1)
+    visited = torch.zeros(count, dtype=torch.bool, device=move.device)
+    visited.view(height, width)[inside] = True
+    target = pixels[inside] + move[:, 1] * width + move[:, 0]
+    chained = (target > pixels[inside]) & visited[target]
+    source = pixels.expand(len(move), -1, -1).clone()
+    source[:, inside[0], inside[1]] = target + count * chained
+    return _followed(source.flatten(1), count, d)
+
+
+def _followed(source: Tensor, count: int, d: int) -> Tensor:
+    """The ends of the chains; no pixel lies before its target if moves go no further than one pixel back."""
+    rounds = 0
+    while d > 1 and (rounds < ROUNDS or bool((source >= count).any())):
+        source = torch.where(source >= count, source.gather(1, source % count), source)
+        rounds += 1
+    return source
