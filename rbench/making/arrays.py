@@ -1,0 +1,98 @@
+"""The layout of CIFAR-10-C: an array for each corruption, all severities one after the other."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rbench.corruptions.tables import SEVERITIES
+from rbench.files import sha256, write_atomically
+from rbench.making.layouts import Block, Images, Shape, explained, starts
+
+LABELS = "labels.npy"
+
+
+class Arrays:
+    """`<corruption>.npy`, uint8 [5n, H, W, 3], severity s in the rows (s - 1)n to sn; `labels.npy`, as long.
+
+    A file under work has a hidden name, and beside it a list of the blocks that are on the disk.
+    """
+
+    def __init__(self, folder: Path, shape: Shape, labels: Sequence[int]) -> None:
+        self._folder, self._shape = folder, shape
+        kind = np.uint8 if max(labels) < 256 else np.int64  # bytes, as in the authors' files
+        self._labels = np.tile(np.asarray(labels, dtype=kind)[: shape[0]], len(SEVERITIES))
+
+    def _part(self, corruption: str) -> Path:
+        return self._folder / f".{corruption}.npy.part"
+
+    def _list(self, corruption: str) -> Path:
+        return self._folder / f".{corruption}.npy.blocks"
+
+    def left(self, corruption: str) -> list[Block]:
+        """The blocks that are not listed; makes sure that there is a file to write them to."""
+        part, listed = self._part(corruption), self._list(corruption)
+        if (self._folder / f"{corruption}.npy").exists():
+            return []
+        count, height, width = self._shape
+        with explained(self._folder):
+            if not part.exists():
+                listed.unlink(missing_ok=True)
+                _reserve(part, (len(SEVERITIES) * count, height, width, 3))
+            lines = listed.read_text().splitlines(keepends=True) if listed.exists() else []
+        done = {line for line in lines if line.endswith("\n")}  # the last one may be torn
+        blocks = [(severity, start) for severity in SEVERITIES for start in starts(self._shape)]
+        return [block for block in blocks if _line(block) not in done]
+
+    def found(self, corruption: str, severity: int, samples: Sequence[int]) -> list[str] | None:  # noqa: ARG002
+        """Nothing: the list alone tells what is written."""
+        return None
+
+    def write(self, corruption: str, severity: int, samples: Sequence[int], images: Images) -> list[str]:
+        """Put the images into their rows and wait until they are on the disk."""
+        path, (count, height, width) = self._part(corruption), self._shape
+        row = (severity - 1) * count + samples[0]
+        with explained(self._folder):
+            beginning = np.load(path, mmap_mode="r").offset
+            with path.open("r+b") as file:  # a full disk is an error here; through a memory map it would be a signal
+                file.seek(beginning + row * height * width * 3)
+                file.write(images.tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+        return []
+
+    def commit(self, corruption: str, block: Block, written: list[str]) -> None:  # noqa: ARG002
+        """List a block."""
+        with explained(self._folder), self._list(corruption).open("a") as file:
+            file.write(_line(block))
+
+    def finish(self, corruption: str) -> dict[str, str]:
+        """Rename the file to what it is, with the labels beside it."""
+        path, labels = self._folder / f"{corruption}.npy", self._folder / LABELS
+        with explained(self._folder):
+            if not labels.exists():
+                sink = io.BytesIO()
+                np.save(sink, self._labels)
+                write_atomically(labels, sink.getvalue())
+            if not path.exists():
+                self._part(corruption).replace(path)
+            self._list(corruption).unlink(missing_ok=True)
+            return {path.name: sha256(path), LABELS: sha256(labels)}
+
+
+def _line(block: Block) -> str:
+    return f"{block[0]} {block[1]}\n"
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """Create a .npy file of zeros, with all its space on the disk where the system can promise it."""
+    beginning = path.with_name(f"{path.name}.tmp")
+    rows: Any = np.lib.format.open_memmap(beginning, mode="w+", dtype=np.uint8, shape=shape)
+    del rows
+    if hasattr(os, "posix_fallocate"):
+        with beginning.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, beginning.stat().st_size)
+    beginning.replace(path)

@@ -1,0 +1,178 @@
+"""A dataset to its corrupted copy on disk, block by block in several processes; the same call resumes."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rbench import __version__
+from rbench.corruptions.generators import Generator, GeneratorName
+from rbench.corruptions.tables import COMMON, CORRUPTIONS, SEVERITIES
+from rbench.datasets import Dataset
+from rbench.errors import InterruptedRunError, UsageError, unknown
+from rbench.making.data import call_of, colour_images, load, on_disk
+from rbench.making.frost import frost_of, frost_source
+from rbench.making.layouts import FORMS, Form, starts
+from rbench.making.manifest import Manifest, pinned
+from rbench.making.work import Bench, Order, bench_of, make_block, set_up
+from rbench.progress import Progress, progress_bar
+from rbench.sources import data_source
+from rbench.workers import Workers
+
+MOST_WORKERS = 8  # each holds a copy of torch, about 0.4 GB of its own
+TOGETHER = 256  # blocks handed out at once: waiting for thousands costs more than the pause between two lots
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished dataset: its folder, layout, what its manifest says, and how many images this call made."""
+
+    folder: Path
+    form: Form
+    manifest: dict[str, Any]
+    fresh: int
+
+
+def make(
+    data: str,
+    out: str | Path,
+    *,
+    corruptions: Sequence[str] = COMMON,
+    severities: Sequence[int] = SEVERITIES,
+    generator: GeneratorName = "hendrycks",
+    table: int | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    form: Form | None = None,
+    workers: int | None = 1,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    frost: str | Path | None = None,
+    progress: bool = False,
+) -> Made:
+    """Write corrupted copies of a dataset's test images into a folder, in the layout of CIFAR-10-C or of ImageNet-C.
+
+    `data` is a name in `rbench.making.data.DATA` or a pointer "package.module:function" to a loader. `form` is "npy" by
+    default for datasets in memory, "folders" for image files. `frost` is a folder of frost photographs. `workers`
+    processes share the work, None for one a core; the bytes do not depend on their number. The same call again goes on
+    where an earlier one was stopped. Raises `RbenchError`s with the remedy.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit = {limit} must be at least 1.")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers = {workers} must be at least 1.")
+    with data_source(data_dir, download), frost_source(frost), _interruptible(), _one_thread():
+        call = call_of(data)
+        dataset = load(call)
+        count = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
+        _, height, width = colour_images(dataset, [0])[0].shape
+        order = Order(
+            call, _sorted(corruptions), tuple(sorted(set(severities))), Generator(generator, table), checked(seed),
+            (count, height, width), _form(form, dataset, severities), Path(out),
+        )  # fmt: skip
+        for corruption in order.corruptions:
+            for severity in order.severities:
+                order.generator.recipe(corruption, severity, height, width)  # what is wrong is wrong before hours pass
+        with pinned(order.folder, _pins(order, dataset)) as manifest, progress_bar(show=progress) as bar:
+            fresh = _run(bench_of(order, dataset), manifest, _count(workers), bar)
+        return Made(order.folder, order.form, manifest.value, fresh)
+
+
+def _run(bench: Bench, manifest: Manifest, workers: int, bar: Progress) -> int:
+    """Make what the folder lacks; how many images that were."""
+    order, fresh = bench.order, 0
+    total = order.shape[0] * len(order.severities)
+    every = starts(order.shape)
+    with Workers(workers, partial(set_up, order), bench, lambda _: None) as pool:
+        for corruption in order.corruptions:
+            if _finished(corruption, manifest):
+                continue
+            todo = bench.layout.left(corruption)
+            left = sum(min(every.step, order.shape[0] - start) for _, start in todo)
+            bar.begin(f"{corruption:<17}", total - left, total)
+            for first in range(0, len(todo), TOGETHER):
+                tasks = [(corruption, block, every.step) for block in todo[first : first + TOGETHER]]
+                for block, made, written in pool.map(make_block, tasks):
+                    bench.layout.commit(corruption, block, written)
+                    bar.advance(min(every.step, order.shape[0] - block[1]))
+                    fresh += made
+            manifest.add(bench.layout.finish(corruption))
+    return fresh
+
+
+def _finished(corruption: str, manifest: Manifest) -> bool:
+    """Whether the manifest lists a corruption, all of which is still there."""
+    parts = [name for name in manifest.files if name.split("/")[0] in (corruption, f"{corruption}.npy")]
+    return bool(parts) and all((manifest.folder / name).exists() for name in parts)
+
+
+def _sorted(corruptions: Sequence[str]) -> tuple[str, ...]:
+    """Corruptions in their usual order, each once."""
+    for name in corruptions:
+        if name not in CORRUPTIONS:
+            raise unknown("corruption", name, CORRUPTIONS)
+    return tuple(name for name in CORRUPTIONS if name in corruptions)
+
+
+def _form(form: Form | None, dataset: Dataset, severities: Sequence[int]) -> Form:
+    chosen: Form = form or ("folders" if on_disk(dataset) else "npy")
+    if chosen not in FORMS:
+        raise unknown("format", chosen, FORMS)
+    if chosen == "npy" and not set(severities) >= set(SEVERITIES):
+        raise UsageError("an array of the layout npy holds all five severities; for some of them add --format folders.")
+    return chosen
+
+
+def checked(seed: int) -> int:
+    """The seed, where it is one."""
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"seed = {seed} must lie in 0..2^31 - 1.")
+    return seed
+
+
+def _pins(order: Order, dataset: Dataset) -> dict[str, Any]:
+    """What the bytes of the dataset depend on, and what a reader of them must know."""
+    return {
+        "rbench": __version__,
+        "dataset": dataset.name,
+        "digest": dataset.digest,
+        "count": order.shape[0],
+        "height": order.shape[1],
+        "width": order.shape[2],
+        "generator": order.generator.name,
+        "table": order.generator.table,
+        "seed": order.seed,
+        "corruptions": order.corruptions,
+        "severities": order.severities,
+        "layout": order.form,
+        "frost": frost_of() if "frost" in order.corruptions else None,
+    }
+
+
+def _count(workers: int | None) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers or min(cores, MOST_WORKERS)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch, whose number moves the last bits of sums, as the processes have that share the work."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted; what is written stays, and the same call resumes.") from None

@@ -1,0 +1,65 @@
+"""What each process does: load the images of a block, corrupt and store them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rbench.corruptions.corrupt import stream
+from rbench.corruptions.generators import Generator
+from rbench.datasets import Dataset
+from rbench.making.arrays import Arrays
+from rbench.making.data import colour_images, load, names_of
+from rbench.making.folders import Folders
+from rbench.making.layouts import Block, Form, Layout, Shape
+from rbench.types import Call
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made, in the words that every process understands."""
+
+    data: Call
+    corruptions: tuple[str, ...]
+    severities: tuple[int, ...]
+    generator: Generator
+    seed: int
+    shape: Shape
+    form: Form
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The data and the layout of one process."""
+
+    order: Order
+    dataset: Dataset
+    layout: Layout
+
+
+def set_up(order: Order, tick: Callable[[int], None] | None = None) -> Bench:  # noqa: ARG001
+    """Load the data; what other benches tell of passes through a model has no meaning here."""
+    return bench_of(order, load(order.data))
+
+
+def bench_of(order: Order, dataset: Dataset) -> Bench:
+    """The bench for a dataset that is loaded."""
+    if order.form == "npy":
+        labels = [int(label) for label in dataset.labels]
+        return Bench(order, dataset, Arrays(order.folder, order.shape, labels))
+    return Bench(order, dataset, Folders(order.folder, order.shape, order.severities, names_of(dataset)))
+
+
+def make_block(bench: Bench, corruption: str, block: Block, size: int) -> tuple[Block, int, list[str]]:
+    """Make one block unless it is there; which one, how many images were made, and what the layout answers."""
+    order, (severity, start) = bench.order, block
+    samples = range(start, min(start + size, order.shape[0]))
+    found = bench.layout.found(corruption, severity, samples)
+    if found is not None:
+        return block, 0, found
+    rng = stream(order.seed, corruption, severity, torch.tensor(samples))
+    images = order.generator(colour_images(bench.dataset, samples), corruption, severity, rng)
+    rows = images.permute(0, 2, 3, 1).contiguous().numpy()
+    return block, len(samples), bench.layout.write(corruption, severity, samples, rows)
