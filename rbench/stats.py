@@ -31,8 +31,8 @@ def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Interv
     z2 = NormalDist().inv_cdf(0.5 + confidence / 2) ** 2
     centre = (successes + z2 / 2) / (n + z2)
     half = math.sqrt(z2) / (n + z2) * math.sqrt(successes * (n - successes) / n + z2 / 4)
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == n else centre + half
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
     return Interval(low, high)
 
 

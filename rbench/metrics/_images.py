@@ -67,13 +67,14 @@ class _Pairs:
 def mean_score(names: Sequence[str], parts: Sequence[Images]) -> Score:
     """The mean over probes, each weighing the same, with `clustered`'s interval; n counts images.
 
-    Raises `ValueError` that names the first probe which does not hold the images of the others, or if there is none.
+    Raises `ValueError` that names the first probe which lacks images that others have, or if there is no probe.
     """
     if not parts:
         raise ValueError("there is no probe to average over")
+    every = np.unique(np.concatenate([part.samples for part in parts]))
     for name, part in zip(names, parts, strict=True):
-        if not np.array_equal(part.samples, parts[0].samples):
-            raise ValueError(f"probe {name!r} does not hold the same images as {names[0]!r}")
+        if len(part.samples) < len(every):
+            raise ValueError(f"probe {name!r} lacks {len(every) - len(part.samples)} of the images that others have")
     value = math.fsum(part.value for part in parts) / len(parts)
     values = sum(part.values for part in parts) / len(parts)
     bottom, top = (math.fsum(getattr(part, end) for part in parts) / len(parts) for end in ("bottom", "top"))

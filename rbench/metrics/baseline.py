@@ -17,7 +17,7 @@ KINDS: Mapping[Kind, tuple[str, float]] = {
     "error": ("error", 1.0),
     "flip": ("flip probability", 1.0),
     "t5d": ("top-5 distance", FARTHEST_TOP5),
-    "zipf": ("Zipf's distance", FARTHEST_ZIPF),
+    "zipf": ("Zipf distance", FARTHEST_ZIPF),
 }
 
 
@@ -143,10 +143,8 @@ def _check(path: Path, kind: Kind, values: Mapping[str, Sequence[float]]) -> Non
     for probe, listed in values.items():
         for value in listed:
             if not 0 <= value <= top:
-                remedy = " Write a share, not percent." if top == 1 else ""
-                raise UsageError(
-                    f"{path}: {kind}.{probe} = {value} is no {what}, which lies in [0, {top:.4g}].{remedy}"
-                )
+                wanted = "in [0, 1], not in percent" if top == 1 else f"in [0, {top:.4g}]"
+                raise UsageError(f"{path}: {kind}.{probe} = {value} must be the {what} {wanted}.")
 
 
 def _listed(values: tuple[int, ...]) -> str:

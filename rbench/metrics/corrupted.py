@@ -68,12 +68,12 @@ def relative_mce(probes: Sequence[Outcomes], names: Sequence[str], baseline: Bas
 
 
 def _errors(probes: Sequence[Outcomes], names: Sequence[str]) -> list[Images]:
-    """The errors of each probe; raises `ValueError` that names the first whose severities are not the others'."""
+    """The errors of each probe; raises `ValueError` that names the first which lacks a severity that others have."""
     parts = [errors(name, outcomes) for name, outcomes in zip(names, probes, strict=True)]
-    most = max((part.groups for part in parts), key=len, default=())
+    every = {group for part in parts for group in part.groups}
     for name, part in zip(names, parts, strict=True):
-        if part.groups != most:
-            raise ValueError(f"probe {name!r} holds the severities {part.groups}, another one {most}")
+        if lacking := sorted(every.difference(part.groups)):
+            raise ValueError(f"probe {name!r} lacks severity {', '.join(map(str, lacking))}, which others have")
     return parts
 
 
