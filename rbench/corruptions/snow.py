@@ -1,0 +1,83 @@
+"""Snow: flakes of enlarged noise, blurred along the wind, over a whitened image."""
+
+from collections.abc import Callable
+from math import ceil
+
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from rbench.corruptions.filters import clipped_zoom, motion, rounded, truncated
+from rbench.corruptions.randomness import Randomness
+
+GRAY = (0.299, 0.587, 0.114)
+
+
+def snow(
+    x: Tensor,
+    rng: Randomness,
+    loc: float,
+    scale: float,
+    zoom: float,
+    threshold: float,
+    blur_radius: int,
+    blur_sigma: float,
+    blend: float,
+) -> Tensor:
+    """Snow on images x [B, 3, H, W] in [0, 1].
+
+    Flakes: normal noise (loc, scale), its middle enlarged `zoom` times, what lies below the threshold set to 0, cut to
+    bytes, blurred along a direction, rounded to bytes. They and they turned by 180 degrees are added to the whitened
+    image, blend x + (1 - blend) max(x, 1.5 gray(x) + 0.5). Requests of `rng`: normal(H, W), then the uniform angle in
+    [-135, -45) degrees. Hendrycks and Dietterich, ICLR 2019, `snow`.
+    """
+    layer = _flakes(x, rng, loc, scale, threshold, lambda noise: clipped_zoom(noise, zoom))
+    angle = rng.uniform((), -135, -45)
+    layer = rounded(motion(truncated(layer), int(blur_radius), blur_sigma, angle))
+    return _whitened(x, blend).add_(layer).add_(layer.flip(2, 3))
+
+
+def snow_variant(
+    x: Tensor,
+    rng: Randomness,
+    loc: float,
+    scale: float,
+    zoom: float,
+    threshold: float,
+    blur_radius: int,
+    blur_sigma: float,
+    blend: float,
+) -> Tensor:
+    """Snow as in the package imagecorruptions: as `snow`, but for three steps in the making of the flakes.
+
+    They are rounded to bytes after the blur only; they are blurred before the enlarged layer, up to some pixels larger
+    than the image, is cut to its upper left part; and the blur drops what lies outside of the layer.
+    """
+    layer = _flakes(x, rng, loc, scale, threshold, lambda noise: _enlarged(noise, zoom))
+    angle = rng.uniform((), -135, -45)
+    layer = rounded(motion(layer, int(blur_radius), blur_sigma, angle, truncate=True))
+    layer = layer[..., : x.shape[-2], : x.shape[-1]]
+    return _whitened(x, blend).add_(layer).add_(layer.flip(2, 3))
+
+
+def _flakes(
+    x: Tensor, rng: Randomness, loc: float, scale: float, threshold: float, enlarge: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Enlarged noise above the threshold, [B, 1, H', W'] in [0, 1]."""
+    # In doubles: a value that the interpolation's rounding lifts over the threshold would add a flake of its own.
+    noise = enlarge((rng.normal(x.shape[-2:]).double() * scale + loc)[:, None])
+    return noise.masked_fill_(noise < threshold, 0).clamp_(0, 1).to(x)
+
+
+def _enlarged(x: Tensor, factor: float) -> Tensor:
+    """`filters.clipped_zoom` before the trimming."""
+    cut = [ceil(size / factor) for size in x.shape[-2:]]
+    top, left = ((size - part) // 2 for size, part in zip(x.shape[-2:], cut, strict=True))
+    middle = x[..., top : top + cut[0], left : left + cut[1]]
+    return interpolate(middle, [round(part * factor) for part in cut], mode="bilinear", align_corners=True)
+
+
+def _whitened(x: Tensor, blend: float) -> Tensor:
+    """Images blended with a brighter, greyer copy."""
+    red, green, blue = x.split(1, dim=1)
+    gray = GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue
+    return (x.maximum(gray * 1.5 + 0.5)).mul_(1 - blend).add_(x, alpha=blend)
