@@ -57,6 +57,7 @@ class Generator:
         Raises `UsageError` for an unknown corruption, a severity outside 1..5, or a size without constants.
         """
         function, parameters = self.recipe(corruption, severity, x.shape[-2], x.shape[-1])
+        x = x.contiguous()
         return quantised(function(x if corruption in BYTEWISE else x.float().div_(255), rng, *parameters))
 
     def recipe(
