@@ -20,7 +20,8 @@ def test_recipe_loads_and_everything_it_names_exists(name):
     assert callable(bind(recipe.data, given=["split"]))
     assert "split" not in recipe.data.args  # the trainer asks for the training split and no other
     objective = bind(recipe.objective, given=["recipe"])(recipe=recipe)
-    assert len(objective.shares) == 1
+    assert len(objective.shares) == (1 if recipe.augmix is None else 3)
+    assert sum(objective.shares) == pytest.approx(1)
     assert all(milestone < recipe.epochs for milestone in recipe.optimiser.milestones)
 
 
@@ -33,13 +34,31 @@ def test_card_names_a_recipe_and_an_architecture(name):
         assert card.recipe in RECIPES
 
 
-@pytest.mark.parametrize("family", ["digits", "wrn34"])
-def test_enhanced_and_bare_recipes_differ_in_the_subnets_alone(family):
-    bare, enhanced = CATALOG.recipe(f"at-{family}"), CATALOG.recipe(f"ews-{family}")
-    assert bare.ews is None
-    assert enhanced.ews is not None
-    assert replace(enhanced, ews=None, name=bare.name) == bare
-    assert CATALOG.model(f"at-{family}").arch == CATALOG.model(f"ews-{family}").arch
+@pytest.mark.parametrize(
+    ("bare", "enhanced"),
+    [
+        ("at-digits", "ews-digits"),
+        ("at-wrn34", "ews-wrn34"),
+        ("standard-digits", "ews-std-digits"),
+        ("augmix-digits", "ews-augmix-digits"),
+    ],
+)
+def test_enhanced_and_bare_recipes_differ_in_the_subnets_alone(bare, enhanced):
+    without, with_subnets = CATALOG.recipe(bare), CATALOG.recipe(enhanced)
+    assert without.ews is None
+    assert with_subnets.ews is not None
+    assert replace(with_subnets, ews=None, name=bare) == without
+    assert CATALOG.model(bare).arch == CATALOG.model(enhanced).arch
+
+
+def test_methods_against_corruptions_differ_from_standard_training_in_the_method_alone():
+    standard, augmix = CATALOG.recipe("standard-digits"), CATALOG.recipe("augmix-digits")
+    assert replace(augmix, augmix=None, objective=standard.objective, name=standard.name) == standard
+    assert CATALOG.recipe("ews-std-digits").ews == CATALOG.recipe("ews-digits").ews
+    plain, dropout = CATALOG.model("standard-digits"), CATALOG.model("dropout-digits")
+    assert dropout.recipe == plain.recipe
+    assert dropout.arch.args == {**plain.arch.args, "dropout": 0.1}
+    assert CATALOG.model("augmix-digits").arch == plain.arch
 
 
 def test_digits_are_never_mirrored():
@@ -82,4 +101,4 @@ def test_committed_weights_are_the_locked_ones_and_fit_their_architecture(name):
 def test_every_committed_checkpoint_is_locked():
     files = {CATALOG.weights(CATALOG.model(name))[0] for name in LOCKED}
     assert set(Path(SHELF / "weights").glob("*.safetensors")) == files
-    assert {"standard-digits", "at-digits", "ews-digits"} <= set(LOCKED)
+    assert {name for name in MODELS if name.endswith("-digits")} <= set(LOCKED)
