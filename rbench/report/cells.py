@@ -1,12 +1,18 @@
 """What all tables share: percentages, marks of the best and of doubt, headings, verdicts and footnotes."""
 
+import math
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 
-from rbench.pages import Cell, Sheet
+from rbench.pages import Cell, Column, Sheet
+from rbench.stats import wilson
 from rbench.types import Finding, Score, Verdict, verdict_of
 
 MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": "‡"}
-INTERVALS = "Accuracy in %, with Wilson's 95% interval in brackets."
+ACCURACIES = "Accuracy in %, with Wilson's 95% interval in brackets."
+MEANS = (
+    "In %, with 95% intervals in brackets: an image counts once, however often it is seen; baselines count as exact."
+)
 
 
 def percent(share: float) -> str:
@@ -20,12 +26,45 @@ def interval(score: Score) -> str:
     return f"[{percent(low)}, {percent(high)}]"
 
 
+def legend(sheet: Sheet) -> str:
+    """What the numbers are: accuracies with Wilson's intervals, or means over what is seen of each image."""
+    scores = [cell.score for cell in sheet.cells.values() if cell.score is not None]
+    return MEANS if detailed(sheet) or not all(_is_share(score) for score in scores) else ACCURACIES
+
+
+def detailed(sheet: Sheet) -> bool:
+    """Whether any column is a detail, so that headings take two lines."""
+    return any(column.group for column in sheet.columns)
+
+
+def spans(sheet: Sheet) -> list[tuple[str, tuple[Column, ...]]]:
+    """Columns under the upper line of their headings: neighbours of one suite and group, any other column alone."""
+    found = []
+    for (group, _), run in groupby(sheet.columns, lambda c: (c.group, c.key.partition(":")[0] if c.group else c.key)):
+        columns = tuple(run)
+        one_way = len({column.higher_is_better for column in columns}) == 1
+        title = group or columns[0].title
+        found.append((f"{title} {arrow(columns[0])}" if one_way else title, columns))
+    return found
+
+
+def lower_heading(sheet: Sheet, column: Column) -> str:
+    """The lower line of a heading: the title of a detail, else the count of samples; an arrow that the upper lacks."""
+    if not column.group:
+        return _count(sheet, column.key)
+    upper = next(title for title, columns in spans(sheet) if column in columns)
+    return column.title if upper != column.group else f"{column.title} {arrow(column)}"
+
+
 def heading(sheet: Sheet, key: str) -> str:
     """The title of a column with its count of samples, where all its cells agree on one."""
     column = next(c for c in sheet.columns if c.key == key)
-    counts = {cell.score.n for (_, k), cell in sheet.cells.items() if k == key and cell.score is not None}
-    arrow = "↑" if column.higher_is_better else "↓"
-    return f"{column.title} {arrow}" + (f" (n={counts.pop()})" if len(counts) == 1 else "")
+    return f"{column.title} {arrow(column)} {_count(sheet, key)}".rstrip()
+
+
+def arrow(column: Column) -> str:
+    """Which way is better."""
+    return "↑" if column.higher_is_better else "↓"
 
 
 def best(sheet: Sheet, key: str) -> set[str]:
@@ -67,6 +106,19 @@ def verdicts(sheet: Sheet) -> list[str]:
         names = [f"{m} on {s}" if several else m for (m, s), given in sheet.verdicts.items() if given == verdict]
         lines += [f"{f'{mark} ' if mark else ''}{verdict.capitalize()}: {', '.join(names)}."] if names else []
     return lines
+
+
+def _is_share(score: Score) -> bool:
+    """Whether a score is a share of its samples, to judge by its interval: each of them counts as 0 or 1."""
+    if not 0 <= score.value <= 1:
+        return False
+    expected = wilson(score.value * score.n, score.n)
+    return all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(score.interval, expected, strict=True))
+
+
+def _count(sheet: Sheet, key: str) -> str:
+    counts = {cell.score.n for (_, k), cell in sheet.cells.items() if k == key and cell.score is not None}
+    return f"(n={counts.pop()})" if len(counts) == 1 else ""
 
 
 def _doubts(cell: Cell) -> Iterable[Finding]:

@@ -6,7 +6,7 @@ import json as json_writer
 from dataclasses import asdict
 from typing import Any
 
-from rbench.pages import Cell, Sheet
+from rbench.pages import Cell, Column, Sheet
 
 
 def csv(sheet: Sheet) -> str:
@@ -27,7 +27,7 @@ def json(sheet: Sheet) -> str:
     """The whole sheet as one JSON object.
 
     `cells[model][column]` holds value, interval, n, total, doubt (suspect, unreliable or null), findings and
-    the command that is missing;
+    the command that is missing; a column has a `group` if it is a detail;
     `verdicts[model][suite]` are those of the runs.
     """
     cells: dict[str, dict[str, Any]] = {model: {} for model, _ in sheet.rows}
@@ -41,11 +41,15 @@ def json(sheet: Sheet) -> str:
         "title": sheet.title,
         "protocol": sheet.protocol,
         "models" if sheet.rows_are == "model" else sheet.rows_are: dict(sheet.rows),
-        "columns": [asdict(column) for column in sheet.columns],
+        "columns": [_column(column) for column in sheet.columns],
         "cells": cells,
         "verdicts": verdicts,
     }
     return json_writer.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _column(column: Column) -> dict[str, Any]:
+    return {key: value for key, value in asdict(column).items() if key != "group" or value}
 
 
 def _entry(cell: Cell) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rbench.pages import Cell, Column, Sheet
+from rbench.report import render
+from rbench.report.cells import lower_heading, spans
+from rbench.stats import clustered, wilson
+from rbench.types import Finding, Score
+
+GOLDEN = Path(__file__).parent / "golden"
+FROST = Finding("RB151", "warn", "frost is not the authors'.")
+COLUMNS = (
+    Column("c:clean", "Clean error", higher_is_better=False),
+    Column("c:mce", "mCE", higher_is_better=False),
+    Column("c:gauss", "Gauss.", higher_is_better=False, group="Noise"),
+    Column("c:shot", "Shot", higher_is_better=False, group="Noise"),
+    Column("c:frost", "Frost", higher_is_better=False, group="Weather"),
+)
+ERRORS = {"alexnet": (0.44, 1.0, 1.0, 1.0, 1.0), "resnet50": (0.24, 0.767, 0.8, 0.824, 0.75)}
+
+
+def score(value, *findings, n=500):
+    clean = value < 0.5
+    return Score(value, wilson(value * n, n) if clean else clustered([value] * n, 1.2), n, findings)
+
+
+@pytest.fixture
+def sheet():
+    cells = {}
+    for model, errors in ERRORS.items():
+        for column, error in zip(COLUMNS, errors, strict=True):
+            cells[model, column.key] = Cell(score(error, *[FROST] * (column.title in ("mCE", "Frost"))), 500)
+    rows = (("alexnet", "AlexNet"), ("resnet50", "ResNet-50 & co"), ("none", "Not yet"))
+    cells |= {("none", column.key): Cell(missing="rbench eval --suite c --model none") for column in COLUMNS}
+    return Sheet("c", "ImageNet-C", ("c@1: imagenet, n = 500, seed 0",), rows, COLUMNS, cells)
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "latex"])
+def test_details_are_as_they_were_looked_at(sheet, form):
+    assert render(sheet, form) == (GOLDEN / f"details-{form}.txt").read_text()
+
+
+def test_the_details_of_a_single_model_are_as_they_were_looked_at(sheet):
+    one = replace(sheet, rows=sheet.rows[1:2], cells={k: c for k, c in sheet.cells.items() if k[0] == "resnet50"})
+    assert render(one, "terminal") == (GOLDEN / "details-single.txt").read_text()
+
+
+def test_only_details_go_without_interval_and_the_best_is_the_lowest(sheet):
+    line = next(line for line in render(sheet, "markdown").splitlines() if line.startswith("| resnet50"))
+    cells = [cell.strip() for cell in line.split("|")[2:-1]]
+    assert cells[2:] == ["**80.0**", "**82.4**", "**75.0**†"]
+    assert re.fullmatch(r"\*\*24\.0\*\* \[20\.\d, 27\.\d\]", cells[0])
+    assert re.fullmatch(r"\*\*76\.7\*\*† \[7\d\.\d, 7\d\.\d\]", cells[1])
+    assert render(sheet, "markdown").count("**") == 2 * len(COLUMNS)
+
+
+def test_programs_get_groups_and_the_intervals_of_details(sheet):
+    got = json.loads(render(sheet, "json"))
+    assert [column.get("group") for column in got["columns"]] == [None, None, "Noise", "Noise", "Weather"]
+    assert got["cells"]["resnet50"]["c:shot"]["interval"] == pytest.approx(list(clustered([0.824] * 500, 1.2)))
+    assert "resnet50,c:shot,0.824,0.8" in render(sheet, "csv")
+
+
+def test_only_shares_of_images_are_called_accuracies_with_wilsons_interval(sheet):
+    wilsons, means = "Accuracy in %, with Wilson's 95% interval", "In %, with 95% intervals in brackets: an image"
+
+    def said(columns):
+        found = render(replace(sheet, columns=columns, cells={k: c for k, c in sheet.cells.items() if k[1] in {c.key for c in columns}}), "terminal")  # fmt: skip # noqa: E501
+        return [text in found for text in (wilsons, means)]
+
+    assert said(COLUMNS[:1]) == [True, False]
+    assert said(COLUMNS[:2]) == [False, True]
+    assert said((COLUMNS[0], *COLUMNS[2:])) == [False, True]
+    tight = {key: Cell(replace(c.score, interval=(0.2, 0.5)), 500) if c.score else c for key, c in sheet.cells.items()}
+    assert means in render(replace(sheet, columns=COLUMNS[:1], cells=tight), "latex").replace(r"\%", "%")
+
+
+def test_neighbours_of_another_suite_or_direction_have_a_heading_of_their_own(sheet):
+    other = Column("d:gauss", "Gauss.", higher_is_better=False, group="Weather")
+    better = Column("d:kept", "Kept", higher_is_better=True, group="Weather")
+    columns = (*COLUMNS, other, better)
+    wide = replace(sheet, columns=columns, cells=sheet.cells | {(m, c.key): Cell() for m, _ in sheet.rows for c in columns[5:]})  # fmt: skip # noqa: E501
+    shape = [(title, len(columns)) for title, columns in spans(wide)]
+    assert shape == [("Clean error ↓", 1), ("mCE ↓", 1), ("Noise ↓", 2), ("Weather ↓", 1), ("Weather", 2)]
+    assert [lower_heading(wide, column) for column in columns[4:]] == ["Frost", "Gauss. ↓", "Kept ↑"]
+    assert r"\cmidrule(lr){4-5} \cmidrule(lr){6-6} \cmidrule(lr){7-8}" in render(wide, "latex")
+
+
+def test_columns_of_one_title_are_all_shown(sheet):
+    same = tuple(replace(column, title="Gauss.") for column in COLUMNS)
+    for form in ("terminal", "markdown", "latex"):
+        text = render(replace(sheet, columns=same), form)
+        assert [value in text for value in ("24.0", "76.7", "80.0", "82.4", "75.0")] == [True] * 5
