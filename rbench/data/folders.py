@@ -52,7 +52,10 @@ class FileView:
     def digest(self) -> str:
         """The sha256 of the digests of all groups; see `ImageFiles.digest` for what they see."""
         everything = np.arange(len(self.like.labels))
-        return digest_of({str(group): self._part(everything, group).digest for group in self.groups})
+        try:
+            return digest_of({str(group): self._part(everything, group).digest for group in self.groups})
+        except OSError as error:
+            raise MissingError(f"{self.like.name} is not intact: {error}. Unpack it again.") from error
 
     def _part(self, samples: IntArray, group: int) -> ImageFiles:
         cell, names = self.cells[group], self.names[group]

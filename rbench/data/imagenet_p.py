@@ -5,7 +5,7 @@ from pathlib import Path
 from rbench.data.folders import FileView, classes_in, folder_of, joined, places, remedy, required
 from rbench.data.groups import DIFFICULTIES, against, check_difficulties, difficulties_of, file_name
 from rbench.data.image_files import Square
-from rbench.data.video import VideoFiles, decode, library
+from rbench.data.video import VideoFiles, decode
 from rbench.datasets import Dataset
 from rbench.errors import MissingError
 
@@ -29,7 +29,6 @@ def imagenet_p(
     missing folders, and for missing, extra or broken videos, and `UsageError` without the extra `video`.
     """
     check_difficulties(perturbation, difficulties)
-    library()
     root = required(folder, perturbation)
     cells = {d: found for d in difficulties if (found := _cell(root, file_name(perturbation, d)))}
     if missing := [file_name(perturbation, d) for d in difficulties if d not in cells]:

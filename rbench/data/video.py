@@ -31,28 +31,24 @@ class VideoFiles(ImageFiles):
 def decode(path: Path) -> npt.NDArray[np.uint8]:
     """The frames of a video, uint8 [frames, 3, H, W], as OpenCV decodes them, which the authors used.
 
-    Raises `MissingError` for a file that is broken or cut short, and `UsageError` without the extra `video`.
+    Raises `MissingError` for a file that is cut short, or that the decoder finds damaged (it cannot see all damage),
+    and `UsageError` without the extra `video`.
     """
     av = library()
     try:
-        # Damage is an error and not something to paint over, as FFmpeg does unless it is told.
-        with av.open(str(path), options={"err_detect": "explode"}) as container:
+        with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            stream.codec_context.options = {"err_detect": "explode"}
             stream.codec_context.thread_count = 1  # the videos are too small for more
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream) if _intact(frame)]
-            promised = stream.frames
-    except (OSError, ValueError, IndexError, av.error.FFmpegError) as error:
+            return np.stack([_pixels(frame) for frame in container.decode(stream)]).transpose(0, 3, 1, 2)
+    except Exception as error:  # a broken file fails in many ways, also inside PyAV
         raise MissingError(f"{path} is no intact video: {error}. Unpack it again.") from error
-    if not frames or (promised and len(frames) != promised):
-        raise MissingError(f"{path} is no intact video: {len(frames)} frames of {promised}. Unpack it again.")
-    return np.stack(frames).transpose(0, 3, 1, 2)
 
 
-def _intact(frame: Any) -> bool:
+def _pixels(frame: Any) -> npt.NDArray[np.uint8]:
+    """The pixels [H, W, 3]; raises `ValueError` for a frame whose damage FFmpeg has painted over."""
     if frame.is_corrupt:
         raise ValueError("a frame is damaged")
-    return True
+    return np.asarray(frame.to_ndarray(format="rgb24"))
 
 
 def library() -> Any:
