@@ -14,6 +14,8 @@ from rbench.errors import UsageError
 if TYPE_CHECKING:
     from rbench.making.run import Made
 
+PLURAL = {"corruption": "corruptions", "severity": "severities"}
+
 
 @app.command()
 def train(
@@ -100,10 +102,9 @@ def _report(made: "Made") -> None:
     """What was made on stderr, and its folder on stdout."""
     manifest = made.manifest
     state = f"{made.fresh:,} images made" if made.fresh else "nothing to do"
-    corruptions, severities = len(manifest["corruptions"]), len(manifest["severities"])
-    parts = (
-        f"{corruptions} corruptions x {severities} severities x {manifest['count']:,} images of {manifest['dataset']}"
-    )
+    counts = [(len(manifest["corruptions"]), "corruption"), (len(manifest["severities"]), "severity")]
+    kinds = " x ".join(f"{n} {word if n == 1 else PLURAL[word]}" for n, word in counts)
+    parts = f"{kinds} x {manifest['count']:,} images of {manifest['dataset']}"
     typer.echo(f"complete: {state}; {parts}, layout {made.form}", err=True)
     frost = (manifest["frost"] or {}).get("source", "photographs")
     if frost != "photographs":

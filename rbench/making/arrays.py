@@ -32,6 +32,10 @@ class Arrays:
     def _list(self, corruption: str) -> Path:
         return self._folder / f".{corruption}.npy.blocks"
 
+    def _line(self, block: Block) -> str:
+        """How a block is listed: its severity, its first sample, and how many a block has, should that ever change."""
+        return f"{block[0]} {block[1]} {starts(self._shape).step}\n"
+
     def left(self, corruption: str) -> list[Block]:
         """The blocks that are not listed; makes sure that there is a file to write them to."""
         part, listed = self._part(corruption), self._list(corruption)
@@ -45,7 +49,7 @@ class Arrays:
             lines = listed.read_text().splitlines(keepends=True) if listed.exists() else []
         done = {line for line in lines if line.endswith("\n")}  # the last one may be torn
         blocks = [(severity, start) for severity in SEVERITIES for start in starts(self._shape)]
-        return [block for block in blocks if _line(block) not in done]
+        return [block for block in blocks if self._line(block) not in done]
 
     def found(self, corruption: str, severity: int, samples: Sequence[int]) -> list[str] | None:  # noqa: ARG002
         """Nothing: the list alone tells what is written."""
@@ -67,7 +71,7 @@ class Arrays:
     def commit(self, corruption: str, block: Block, written: list[str]) -> None:  # noqa: ARG002
         """List a block."""
         with explained(self._folder), self._list(corruption).open("a") as file:
-            file.write(_line(block))
+            file.write(self._line(block))
 
     def finish(self, corruption: str) -> dict[str, str]:
         """Rename the file to what it is, with the labels beside it."""
@@ -81,10 +85,6 @@ class Arrays:
                 self._part(corruption).replace(path)
             self._list(corruption).unlink(missing_ok=True)
             return {path.name: sha256(path), LABELS: sha256(labels)}
-
-
-def _line(block: Block) -> str:
-    return f"{block[0]} {block[1]}\n"
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:

@@ -1,8 +1,7 @@
 """A dataset to its corrupted copy on disk, block by block in several processes; the same call resumes."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,8 @@ from rbench import __version__
 from rbench.corruptions.generators import Generator, GeneratorName
 from rbench.corruptions.tables import COMMON, CORRUPTIONS, SEVERITIES
 from rbench.datasets import Dataset
-from rbench.errors import InterruptedRunError, UsageError, unknown
+from rbench.errors import UsageError, unknown
+from rbench.evaluating import interruptible
 from rbench.making.data import call_of, colour_images, load, on_disk
 from rbench.making.frost import frost_of, frost_source
 from rbench.making.layouts import FORMS, Form, starts
@@ -20,9 +20,9 @@ from rbench.making.manifest import Manifest, pinned
 from rbench.making.work import Bench, Order, bench_of, make_block, set_up
 from rbench.progress import Progress, progress_bar
 from rbench.sources import data_source
+from rbench.subject import MOST_WORKERS, undisturbed
 from rbench.workers import Workers
 
-MOST_WORKERS = 8  # each holds a copy of torch, about 0.4 GB of its own
 TOGETHER = 256  # blocks handed out at once: waiting for thousands costs more than the pause between two lots
 
 
@@ -64,18 +64,17 @@ def make(
         raise UsageError(f"limit = {limit} must be at least 1.")
     if workers is not None and workers < 1:
         raise UsageError(f"workers = {workers} must be at least 1.")
-    with data_source(data_dir, download), frost_source(frost), _interruptible(), _one_thread():
+    with data_source(data_dir, download), frost_source(frost), interruptible(), undisturbed(None, "cpu"):
         call = call_of(data)
         dataset = load(call)
         count = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
         _, height, width = colour_images(dataset, [0])[0].shape
-        order = Order(
-            call, _sorted(corruptions), tuple(sorted(set(severities))), Generator(generator, table), checked(seed),
-            (count, height, width), _form(form, dataset, severities), Path(out),
-        )  # fmt: skip
-        for corruption in order.corruptions:
-            for severity in order.severities:
-                order.generator.recipe(corruption, severity, height, width)  # what is wrong is wrong before hours pass
+        maker, names, numbers = Generator(generator, table), _sorted(corruptions), tuple(sorted(set(severities)))
+        for name in names:
+            for number in numbers:
+                maker.recipe(name, number, height, width)  # what is wrong is wrong before hours pass
+        chosen = _form(form, dataset, numbers)
+        order = Order(call, names, numbers, maker, checked(seed), (count, height, width), chosen, Path(out))
         with pinned(order.folder, _pins(order, dataset)) as manifest, progress_bar(show=progress) as bar:
             fresh = _run(bench_of(order, dataset), manifest, _count(workers), bar)
         return Made(order.folder, order.form, manifest.value, fresh)
@@ -155,24 +154,3 @@ def _pins(order: Order, dataset: Dataset) -> dict[str, Any]:
 def _count(workers: int | None) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return workers or min(cores, MOST_WORKERS)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for torch, whose number moves the last bits of sums, as the processes have that share the work."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted; what is written stays, and the same call resumes.") from None
