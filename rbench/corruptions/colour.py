@@ -4,6 +4,7 @@ The authors compute in float64 and truncate to bytes, and many values are whole 
 decides between two levels. So these functions take the same steps in float64 and truncate themselves.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +12,17 @@ from torch import Tensor
 
 from rbench.corruptions.randomness import Randomness
 
+_PART = 2**19  # numbers that are worked on at once, so that float64 intermediates stay in a processor's cache
+
 
 def brightness(x: Tensor, rng: Randomness, add: float) -> Tensor:  # noqa: ARG001
     """Images whose value in the HSV space is raised by `add`, at most to 1."""
-    colours = Colours.of(x)
-    return colours.shown((colours.value + add).clamp_(0, 1), colours.saturation)
+
+    def brighter(part: Tensor) -> Tensor:
+        colours = Colours.of(part)
+        return colours.shown((colours.value + add).clamp_(0, 1), colours.saturation)
+
+    return _in_parts(brighter, x)
 
 
 def saturate(x: Tensor, rng: Randomness, factor: float, add: float) -> Tensor:  # noqa: ARG001
@@ -23,15 +30,23 @@ def saturate(x: Tensor, rng: Randomness, factor: float, add: float) -> Tensor:  
 
     Grey pixels have the hue of red, so that they turn red where `add` is positive.
     """
-    colours = Colours.of(x)
-    return colours.shown(colours.value, (colours.saturation * factor).add_(add).clamp_(0, 1))
+
+    def saturated(part: Tensor) -> Tensor:
+        colours = Colours.of(part)
+        return colours.shown(colours.value, (colours.saturation * factor).add_(add).clamp_(0, 1))
+
+    return _in_parts(saturated, x)
 
 
 def contrast(x: Tensor, rng: Randomness, factor: float) -> Tensor:  # noqa: ARG001
     """Images whose differences from the mean of their channel are multiplied by `factor`."""
-    exact = _fractions((x * 255).round_())
-    mean = (_total(exact) / exact[0, 0].numel())[:, :, None, None]
-    return _truncated(exact.sub_(mean).mul_(factor).add_(mean))
+
+    def flatter(part: Tensor) -> Tensor:
+        exact = _fractions((part * 255).round_())
+        mean = (_total(exact) / exact[0, 0].numel())[:, :, None, None]
+        return _truncated(exact.sub_(mean).mul_(factor).add_(mean))
+
+    return _in_parts(flatter, x)
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,12 @@ def _between(levels: Tensor, spread: Tensor, largest: Tensor) -> Tensor:
     sector = sixths.floor()
     part = sixths.sub_(sector)
     return torch.where(sector.remainder_(2) == 1, part, 1 - part)
+
+
+def _in_parts(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    if x.device.type != "cpu" or x.numel() <= _PART:
+        return function(x)
+    return torch.cat([function(part) for part in x.split(max(1, _PART // x[0].numel()))])
 
 
 def _total(y: Tensor) -> Tensor:
