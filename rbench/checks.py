@@ -1,6 +1,7 @@
 """The checks that come before trust: is everything on the shelves sound, and does a model behave?"""
 
 from collections.abc import Iterator
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from rbench.bench import load_images
 from rbench.catalog import Catalog, bind, resolve
 from rbench.datasets import Dataset
 from rbench.engine import GIVEN
-from rbench.errors import ModelError
+from rbench.errors import ModelError, UsageError
+from rbench.metrics.baseline import Baseline
 from rbench.models.load import load_model, read_weights
 from rbench.models.twin import accelerate
 from rbench.planner import Variant
 from rbench.referee import Witness, logits_of, loneliness
 from rbench.rng import Draws
-from rbench.types import Suite, Threat
+from rbench.types import Call, Suite, Threat
 
 SAMPLES = 500
 BATCHES = (7, 64, 500)
@@ -31,12 +33,7 @@ def shelves(catalog: Catalog, runs: Path) -> Iterator[str]:
     """Load, bind and resolve everything on the shelves; yields one line for each entry that is sound."""
     for name in catalog.files("suites"):
         suite = catalog.suite(name)
-        bind(suite.data)
-        for probe in suite.probes:
-            if probe.attack is not None:
-                bind(probe.attack, GIVEN)
-        for score in suite.scores:
-            resolve(score.use)
+        _bound(catalog, suite)
         yield f"suite {name}: {len(suite.probes)} probes, {len(suite.scores)} scores"
     for name in catalog.files("recipes"):
         bind(catalog.recipe(name).data, ("split",))
@@ -55,6 +52,26 @@ def shelves(catalog: Catalog, runs: Path) -> Iterator[str]:
     for name in catalog.files("tables"):
         sheet.collect(catalog, catalog.table(name), runs, Variant())
         yield f"table {name}"
+
+
+def _bound(catalog: Catalog, suite: Suite) -> None:
+    """Bind everything that a suite names; raises `UsageError` for what cannot be, or a baseline that is missing."""
+    bind(suite.data)
+    for probe in suite.probes:
+        if probe.attack is not None:
+            bind(probe.attack, GIVEN)
+        if probe.data is not None:
+            bind(probe.data, ("dataset", "seed"))
+    for score in suite.scores:
+        wanted = {"names", "baseline"} & signature(resolve(score.use)).parameters.keys()
+        bind(Call(score.use, score.args), ("probes", *wanted))
+        if "baseline" in wanted and not suite.baseline:
+            raise UsageError(f"suite {suite.name!r}: score {score.name!r} compares with a baseline, and none is named.")
+    published = catalog.baseline(suite.baseline) if suite.baseline else None
+    if published is not None:
+        Baseline.from_toml(published)
+    elif suite.baseline:
+        catalog.model(suite.baseline)
 
 
 def observe(model: nn.Module, dataset: Dataset, suite: Suite) -> Iterator[str]:
