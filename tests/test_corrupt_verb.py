@@ -32,10 +32,10 @@ from rbench.making.run import make
 
 TWO = ("pixelate", "brightness")
 ARRAYS = """
-from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from rbench.data.arrays import ArrayDataset
+from rbench.data.image_files import ImageFiles, Square
 
 def images(shape, dtype=np.uint8):
     values = np.random.default_rng(0).integers(0, 256, (7, *shape))
@@ -43,6 +43,11 @@ def images(shape, dtype=np.uint8):
 
 def colour():
     return ArrayDataset("seven", 300, images((3, 32, 40)), np.arange(7) * 43)
+
+def files():
+    folder = Path(__file__).parent / "val"
+    paths = tuple(sorted(folder.rglob("*.png")))
+    return ImageFiles("files", 2, paths, np.array([0, 0, 1]), Square(32))
 
 def grey():
     return ArrayDataset("grey", 10, images((1, 32, 32)), np.arange(7))
@@ -64,7 +69,8 @@ def split(split: str):
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
     """Seven images in a block, so that twenty images take three."""
-    monkeypatch.setattr(layouts, "BLOCK_PIXELS", 7 * 32 * 32)
+    monkeypatch.setattr(layouts, "BLOCK_PIXELS", 1)
+    monkeypatch.setattr(layouts, "BLOCK_LEAST", 7)
 
 
 @pytest.fixture
@@ -161,8 +167,9 @@ def test_an_interruption_anywhere_leaves_nothing_that_looks_finished_and_resumes
     assert all(cut[name] == whole[name] for name in visible)
     assert ("brightness.npy" in visible) == (form == "npy" and after >= 15)
     assert "pixelate.npy" not in visible
-    blocks = after * 7 - sum(1 for block in range(after) if block % 3 == 2)  # every third block has six images
-    assert make("digits", tmp_path / "cut", **options).fresh == 200 - blocks
+    kept = after if form == "folders" else after // 5 * 5  # arrays list the five severities of some images at once
+    sizes = [7] * 5 + [7] * 5 + [6] * 5
+    assert make("digits", tmp_path / "cut", **options).fresh == 200 - sum((sizes * 2)[:kept])
     assert written(tmp_path / "cut") == whole
     assert make("digits", tmp_path / "cut", **options).fresh == 0
     assert written(tmp_path / "cut") == whole
@@ -192,13 +199,13 @@ def test_what_a_crash_may_leave_behind_is_mended(tmp_path):
     make("digits", tmp_path / "whole", **options)
     whole = written(tmp_path / "whole")
     folder = tmp_path / "cut"
-    with stopped(20), pytest.raises(InterruptedRunError):
+    with stopped(25), pytest.raises(InterruptedRunError):
         make("digits", folder, **options)
     listed = folder / ".pixelate.npy.blocks"
     listed.write_text(listed.read_text()[:-1])  # torn: its block is made again
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "files": {}}))  # killed before brightness was listed
-    assert make("digits", folder, **options).fresh == 100 - (7 + 7 + 6 + 7 + 7) + 7
+    assert make("digits", folder, **options).fresh == 100 - 2 * 5 * 7 + 7
     assert written(folder) == whole
     (folder / "brightness.npy").unlink()  # not by a crash
     assert make("digits", folder, **options).fresh == 100
@@ -278,6 +285,22 @@ def test_datasets_by_pointer_rectangular_with_many_classes_and_as_floats(tmp_pat
     assert make(loaders("split"), tmp_path / "c", corruptions=("brightness",)).manifest["dataset"] == "test"
     assert make(loaders("colour"), tmp_path / "d", corruptions=("brightness",), form="folders").fresh == 35
     assert (tmp_path / "d" / "brightness" / "5" / "258" / "6.JPEG").is_file()
+
+
+def test_image_files_become_folders_of_jpegs_by_default(tmp_path, loaders):
+    pictures = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    names = ["n00000004/b", "n00000004/c", "n00000007/a"]
+    for name, picture in zip(names, pictures, strict=True):
+        (tmp_path / "val" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "val" / f"{name}.png")
+    made = make(loaders("files"), tmp_path / "out", corruptions=("contrast",), severities=(5,), seed=2)
+    assert made.form == "folders"
+    found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.JPEG")}
+    assert found == {f"contrast/5/{name}.JPEG" for name in names}
+    (third,) = corrupt(pictures[2:].transpose(0, 3, 1, 2), "contrast", severity=5, seed=2, samples=[2])
+    sink = io.BytesIO()
+    Image.fromarray(third.transpose(1, 2, 0)).save(sink, "JPEG", quality=85, optimize=True)
+    assert (tmp_path / "out" / f"contrast/5/{names[2]}.JPEG").read_bytes() == sink.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -382,7 +405,7 @@ def test_mistakes_about_what_to_make(words, sentence, capsys, tmp_path, monkeypa
 
 def test_the_command_makes_resumes_and_says_so(tmp_path, capsys):
     words = [*HERE, "--out", str(tmp_path / "out"), "--corruption", "brightness"]
-    with stopped(3):
+    with stopped(8):
         assert run(words) == 5
     assert (
         f"To resume: rbench corrupt --data digits --limit 9 -q --workers 1 --out {tmp_path}" in capsys.readouterr().err
@@ -390,7 +413,7 @@ def test_the_command_makes_resumes_and_says_so(tmp_path, capsys):
     assert run(words) == 0
     out, err = capsys.readouterr()
     assert out.split() == [str(tmp_path / "out")]
-    assert "complete: 29 images made; 1 corruption x 5 severities x 9 images of digits, layout npy" in err
+    assert "complete: 10 images made; 1 corruption x 5 severities x 9 images of digits, layout npy" in err
     assert run(words) == 0
     assert "complete: nothing to do" in capsys.readouterr().err
 

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Arrays:
         return None
 
     def write(self, corruption: str, severity: int, samples: Sequence[int], images: Images) -> list[str]:
-        """Put the images into their rows and wait until they are on the disk."""
+        """Put the images into their rows."""
         path, (count, height, width) = self._part(corruption), self._shape
         row = (severity - 1) * count + samples[0]
         with explained(self._folder):
@@ -64,14 +64,15 @@ class Arrays:
             with path.open("r+b") as file:  # a full disk is an error here; through a memory map it would be a signal
                 file.seek(beginning + row * height * width * 3)
                 file.write(images.tobytes())
-                file.flush()
-                os.fsync(file.fileno())
         return []
 
-    def commit(self, corruption: str, block: Block, written: list[str]) -> None:  # noqa: ARG002
-        """List a block."""
-        with explained(self._folder), self._list(corruption).open("a") as file:
-            file.write(self._line(block))
+    def commit(self, corruption: str, written: Mapping[Block, list[str]]) -> None:
+        """List blocks, once they are on the disk."""
+        with explained(self._folder):
+            with self._part(corruption).open("r+b") as file:
+                os.fsync(file.fileno())
+            with self._list(corruption).open("a") as file:
+                file.write("".join(map(self._line, written)))
 
     def finish(self, corruption: str) -> dict[str, str]:
         """Rename the file to what it is, with the labels beside it."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -56,9 +56,9 @@ class Folders:
             digests.append(hashlib.sha256(sink.getvalue()).hexdigest())
         return digests
 
-    def commit(self, corruption: str, block: Block, written: list[str]) -> None:  # noqa: ARG002
-        """Keep the digests of a block."""
-        self._digests[block] = written
+    def commit(self, corruption: str, written: Mapping[Block, list[str]]) -> None:  # noqa: ARG002
+        """Keep the digests of blocks."""
+        self._digests.update(written)
 
     def finish(self, corruption: str) -> dict[str, str]:
         """For each `<corruption>/<severity>` the sha256 of what `sha256sum` lists for its files, sorted by path."""

@@ -1,6 +1,6 @@
 """What the two layouts of a dataset on disk have in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,7 +15,7 @@ FORMS = ("npy", "folders")
 Block = tuple[int, int]  # a severity and the first sample
 Images = npt.NDArray[np.uint8]
 Shape = tuple[int, int, int]  # of the images of one severity: count, height, width
-BLOCK_PIXELS = 2**19  # in the images of a block: 10 of 224 pixels, 512 of 32
+BLOCK_PIXELS, BLOCK_LEAST = 2**17, 8  # of a block: 8 images of 224 pixels, 32 of 64, 128 of 32
 
 
 class Layout(Protocol):
@@ -33,8 +33,8 @@ class Layout(Protocol):
         """Store the images [n, H, W, 3] of some samples; the answer goes to `commit`."""
         ...
 
-    def commit(self, corruption: str, block: Block, written: list[str]) -> None:
-        """Remember that a block is written."""
+    def commit(self, corruption: str, written: Mapping[Block, list[str]]) -> None:
+        """Remember that blocks are written."""
         ...
 
     def finish(self, corruption: str) -> dict[str, str]:
@@ -45,7 +45,7 @@ class Layout(Protocol):
 def starts(shape: Shape) -> range:
     """The first samples of all blocks; they depend on nothing but the shape, lest the bytes depend on more."""
     count, height, width = shape
-    return range(0, count, max(1, BLOCK_PIXELS // (height * width)))
+    return range(0, count, max(BLOCK_LEAST, BLOCK_PIXELS // (height * width)))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A dataset to its corrupted copy on disk, block by block in several processes; the same call resumes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,9 @@ from rbench.errors import UsageError, unknown
 from rbench.evaluating import interruptible
 from rbench.making.data import call_of, colour_images, load, on_disk
 from rbench.making.frost import frost_of, frost_source
-from rbench.making.layouts import FORMS, Form, starts
+from rbench.making.layouts import FORMS, Block, Form, starts
 from rbench.making.manifest import Manifest, pinned
-from rbench.making.work import Bench, Order, bench_of, make_block, set_up
+from rbench.making.work import Bench, Order, bench_of, make_blocks, set_up
 from rbench.progress import Progress, progress_bar
 from rbench.sources import data_source
 from rbench.subject import MOST_WORKERS, undisturbed
@@ -83,23 +83,35 @@ def make(
 def _run(bench: Bench, manifest: Manifest, workers: int, bar: Progress) -> int:
     """Make what the folder lacks; how many images that were."""
     order, fresh = bench.order, 0
-    total = order.shape[0] * len(order.severities)
-    every = starts(order.shape)
     with Workers(workers, partial(set_up, order), bench, lambda _: None) as pool:
         for corruption in order.corruptions:
             if _finished(corruption, manifest):
                 continue
             todo = bench.layout.left(corruption)
-            left = sum(min(every.step, order.shape[0] - start) for _, start in todo)
-            bar.begin(f"{corruption:<17}", total - left, total)
-            for first in range(0, len(todo), TOGETHER):
-                tasks = [(corruption, block, every.step) for block in todo[first : first + TOGETHER]]
-                for block, made, written in pool.map(make_block, tasks):
-                    bench.layout.commit(corruption, block, written)
-                    bar.advance(min(every.step, order.shape[0] - block[1]))
+            total = order.shape[0] * len(order.severities)
+            bar.begin(f"{corruption:<17}", total - _images(todo, order), total)
+            tasks = _tasks(corruption, todo, starts(order.shape).step)
+            for first in range(0, len(tasks), TOGETHER):
+                for made, written in pool.map(make_blocks, tasks[first : first + TOGETHER]):
+                    bench.layout.commit(corruption, written)
+                    bar.advance(_images(written, order))
                     fresh += made
             manifest.add(bench.layout.finish(corruption))
     return fresh
+
+
+def _tasks(corruption: str, todo: Iterable[Block], size: int) -> list[tuple[Any, ...]]:
+    """What `make_blocks` is told for blocks that are to be made: those of the same images are one task."""
+    severities: dict[int, list[int]] = {}
+    for severity, start in todo:
+        severities.setdefault(start, []).append(severity)
+    return [(corruption, start, found, size) for start, found in severities.items()]
+
+
+def _images(blocks: Iterable[Block], order: Order) -> int:
+    """How many images some blocks hold."""
+    count, size = order.shape[0], starts(order.shape).step
+    return sum(min(size, count - start) for _, start in blocks)
 
 
 def _finished(corruption: str, manifest: Manifest) -> bool:

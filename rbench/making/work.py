@@ -1,10 +1,11 @@
 """What each process does: load the images of a block, corrupt and store them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from rbench.corruptions.corrupt import stream
 from rbench.corruptions.generators import Generator
@@ -52,14 +53,23 @@ def bench_of(order: Order, dataset: Dataset) -> Bench:
     return Bench(order, dataset, Folders(order.folder, order.shape, order.severities, names_of(dataset)))
 
 
-def make_block(bench: Bench, corruption: str, block: Block, size: int) -> tuple[Block, int, list[str]]:
-    """Make one block unless it is there; which one, how many images were made, and what the layout answers."""
-    order, (severity, start) = bench.order, block
+def make_blocks(
+    bench: Bench, corruption: str, start: int, severities: Sequence[int], size: int
+) -> tuple[int, dict[Block, list[str]]]:
+    """Make the blocks of several severities, of images that are loaded once, where they are not there yet.
+
+    Returns how many images were made, and what the layout answered for each block.
+    """
+    order, written, fresh = bench.order, {}, 0
     samples = range(start, min(start + size, order.shape[0]))
-    found = bench.layout.found(corruption, severity, samples)
-    if found is not None:
-        return block, 0, found
-    rng = stream(order.seed, corruption, severity, torch.tensor(samples))
-    images = order.generator(colour_images(bench.dataset, samples), corruption, severity, rng)
-    rows = images.permute(0, 2, 3, 1).contiguous().numpy()
-    return block, len(samples), bench.layout.write(corruption, severity, samples, rows)
+    images: Tensor | None = None
+    for severity in severities:
+        answer = bench.layout.found(corruption, severity, samples)
+        if answer is None:
+            images = colour_images(bench.dataset, samples) if images is None else images
+            rng = stream(order.seed, corruption, severity, torch.tensor(samples))
+            rows = order.generator(images, corruption, severity, rng).permute(0, 2, 3, 1).contiguous().numpy()
+            answer = bench.layout.write(corruption, severity, samples, rows)
+            fresh += len(samples)
+        written[severity, start] = answer
+    return fresh, written
