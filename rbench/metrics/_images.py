@@ -165,13 +165,12 @@ def _grid(
     if len(rows) == 0:
         raise ValueError(f"probe {name!r} holds no image")
     order = rows[np.lexsort((key[rows], outcomes.sample[rows]))]
-    whole = len(rows) == len(samples) * len(keys)
-    if whole:
+    if len(rows) == len(samples) * len(keys):
         order = order.reshape(len(samples), len(keys))
-        whole = bool((outcomes.sample[order] == samples[:, None]).all() and (key[order] == keys).all())
-    if not whole:
-        raise ValueError(f"probe {name!r} does not hold every image exactly once in every {what} ({_listed(keys)})")
-    return samples, keys, order
+        # As many runs of all keys as samples, none of which can go on in the next run: each has one of its own.
+        if (key[order] == keys).all():
+            return samples, keys, order
+    raise ValueError(f"probe {name!r} does not hold every image exactly once in every {what} ({_listed(keys)})")
 
 
 def _listed(values: IntArray) -> str:

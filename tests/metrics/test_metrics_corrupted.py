@@ -201,8 +201,9 @@ def test_relative_errors_ask_for_the_clean_probe_first():
 
 def test_the_clean_probe_may_hold_more_images_which_do_not_count():
     baseline = base((1, 2), fog=0.5, clean=0.25)
-    few, many = clean([0, 1]), clean([0, 1, 1, 1])
-    both = [relative_ce([plain, FOG], ["clean", "fog"], baseline) for plain in (few, many)]
+    fog = stills([[0, 1], [1, 1]], start=2)
+    few, many = clean([0, 1], start=2), clean([1, 1, 0, 1, 1])
+    both = [relative_ce([plain, fog], ["clean", "fog"], baseline) for plain in (few, many)]
     assert both[0] == both[1]
 
 

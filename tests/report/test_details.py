@@ -75,6 +75,8 @@ def test_only_shares_of_images_are_called_accuracies_with_wilsons_interval(sheet
     assert said(COLUMNS[:1]) == [True, False]
     assert said(COLUMNS[:2]) == [False, True]
     assert said((COLUMNS[0], *COLUMNS[2:])) == [False, True]
+    nothing = {key: Cell(missing="rbench eval --suite c --model none") for key in sheet.cells}
+    assert means in render(replace(sheet, cells=nothing), "terminal")
     tight = {key: Cell(replace(c.score, interval=(0.2, 0.5)), 500) if c.score else c for key, c in sheet.cells.items()}
     assert means in render(replace(sheet, columns=COLUMNS[:1], cells=tight), "latex").replace(r"\%", "%")
 
