@@ -128,18 +128,19 @@ def joined(dataset: Dataset, cell: Path, suffixes: tuple[str, ...], advice: str)
     wanted = [(wnids[label], path.stem) for path, label in zip(dataset.files, dataset.labels.tolist(), strict=True)]
     names = listed(cell, suffixes)
     found = {_key(name): name for name in names}
+    if found.keys() == set(wanted) and len(found) == len(names) == len(wanted):
+        return tuple([found[key] for key in wanted])
     have, want = Counter(map(_key, names)), Counter(wanted)
     if lost := want - have:
         raise MissingError(
             f"{cell} lacks {lost.total()} of the {len(wanted)} files of {dataset.name}, such as "
             f"{'/'.join(min(lost))}. {advice}."
         )
-    if extra := have - want:
-        raise MissingError(
-            f"{cell} has {extra.total()} files more than the {len(wanted)} of {dataset.name}, such as "
-            f"{'/'.join(min(extra))}. {advice}."
-        )
-    return tuple(found[key] for key in wanted)
+    extra = have - want
+    raise MissingError(
+        f"{cell} has {extra.total()} files more than the {len(wanted)} of {dataset.name}, such as "
+        f"{'/'.join(min(extra))}. {advice}."
+    )
 
 
 def _key(name: str) -> tuple[str, str]:
