@@ -208,6 +208,7 @@ def test_what_a_crash_may_leave_behind_is_mended(tmp_path):
     assert make("digits", folder, **options).fresh == 100 - 2 * 5 * 7 + 7
     assert written(folder) == whole
     (folder / "brightness.npy").unlink()  # not by a crash
+    (folder / ".brightness.npy.blocks").write_text("1 0 7\n")  # a list without its file
     assert make("digits", folder, **options).fresh == 100
     assert written(folder) == whole
 

@@ -46,8 +46,8 @@ class Arrays:
             if not part.exists():
                 listed.unlink(missing_ok=True)
                 _reserve(part, (len(SEVERITIES) * count, height, width, 3))
-            lines = listed.read_text().splitlines(keepends=True) if listed.exists() else []
-        done = {line for line in lines if line.endswith("\n")}  # the last one may be torn
+            # A last line that was torn lacks its end, and equals none.
+            done = set(listed.read_text().splitlines(keepends=True)) if listed.exists() else set()
         blocks = [(severity, start) for severity in SEVERITIES for start in starts(self._shape)]
         return [block for block in blocks if self._line(block) not in done]
 
