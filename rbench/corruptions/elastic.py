@@ -122,7 +122,7 @@ def mirrored_once(place: Tensor, size: int) -> Tensor:
 
 
 def _fetched(x: Tensor, row: Tensor, column: Tensor, down: Tensor, right: Tensor, fold: Fold) -> Tensor:
-    """Bilinear values of images [B, C, H, W] at (row + down, column + right), whole places and parts, [B, H, W] each."""
+    """Images [B, C, H, W] at row + down, column + right, whole places and parts, [B, H, W] each, bilinearly."""
     height, width = x.shape[-2:]
     pixels = x.flatten(2)
     above, below = (fold(place, height).mul_(width) for place in (row, row + 1))
