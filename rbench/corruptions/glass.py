@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rbench.corruptions.filters import gaussian, truncated
+from rbench.corruptions.exact import gaussian_bytes
 from rbench.corruptions.randomness import Randomness
 
 ROUNDS = 5  # doublings before it is checked whether a pixel is left: chains of over 32 pixels are rare
@@ -23,8 +23,9 @@ def glass_blur(x: Tensor, rng: Randomness, sigma: float, max_delta: int, iterati
     source = torch.arange(height * width, device=x.device).expand(len(x), -1)
     for move in moves.unbind(1):
         source = source.gather(1, sources(move, d, height, width))
-    blurred = truncated(gaussian(x, sigma)).flatten(2)
-    return gaussian(blurred.gather(2, source[:, None].expand(blurred.shape)).view(x.shape), sigma)
+    blurred = gaussian_bytes(x, sigma).flatten(2)
+    moved = blurred.gather(2, source[:, None].expand(blurred.shape)).view(x.shape)
+    return gaussian_bytes(moved, sigma)
 
 
 def sources(move: Tensor, d: int, height: int, width: int) -> Tensor:

@@ -26,5 +26,5 @@ def impulse_noise(x: Tensor, rng: Randomness, amount: float) -> Tensor:
 
 
 def speckle_noise(x: Tensor, rng: Randomness, sigma: float) -> Tensor:
-    """Noise that grows with the light: x + x sigma n, where n is standard normal for each element; draws normal(C, H, W)."""
+    """Noise that grows with the light: x + x sigma n, n standard normal for each element; draws normal(C, H, W)."""
     return torch.addcmul(x, x, rng.normal(x.shape[1:]), value=sigma)
