@@ -52,10 +52,10 @@ def corrupt(
     severity: Annotated[list[int] | None, typer.Option(help="Only this severity, 1 to 5; may be repeated.")] = None,
     generator: Annotated[str, typer.Option(help="hendrycks or imagecorruptions.")] = "hendrycks",
     table: Annotated[
-        int | None, typer.Option(help="Use the constants for images of this size: 224, 299, 64 or 32.")
+        int | None, typer.Option(help="The constants for images of this size, by default theirs: 224, 299, 64, 32.")
     ] = None,
     seed: words.Seed = 0,
-    limit: words.Limit = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     form: Annotated[
         str | None, typer.Option("--format", help="npy (CIFAR-10-C) or folders (ImageNet-C); by the dataset's kind.")
     ] = None,
