@@ -27,7 +27,7 @@ class Source:
     """Where model and data come from; all is called once in every process that works. `digest` is the data's.
 
     `surrogates` are the models, by name, that probes may craft on in the place of the model itself; `draws` > 1 lets
-    models be random; `views` makes the views of the data that probes ask for, by the probes' names.
+    models be random; `view` makes the view of the data that a probe asks for.
     """
 
     model: Callable[[], nn.Module]
@@ -36,7 +36,7 @@ class Source:
     device: str
     surrogates: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
     draws: int = 1
-    views: Callable[[Dataset], Mapping[str, View]] = lambda _dataset: {}
+    view: Callable[[Probe, Dataset], View] | None = None
 
 
 class Pair(NamedTuple):
@@ -66,8 +66,9 @@ class Bench:
     dataset: Dataset
     device: torch.device
     batch: int
-    views: Mapping[str, View]
+    make_view: Callable[[Probe, Dataset], View] | None
     tick: Callable[[int], None]
+    _views: dict[str, View] = field(default_factory=dict)
 
     @property
     def model(self) -> nn.Module:
@@ -82,6 +83,13 @@ class Bench:
     def crafting(self, probe: Probe) -> Pair:
         """What the attack of a probe is given: the probe's surrogates, if it names any, else the model itself."""
         return self.surrogates[probe.surrogates] if probe.surrogates else self.own
+
+    def view(self, probe: Probe) -> View:
+        """The view of the data that a probe asks for, made when it is first needed."""
+        if probe.name not in self._views:
+            assert self.make_view is not None  # noqa: S101 - whoever has such probes gives it
+            self._views[probe.name] = self.make_view(probe, self.dataset)
+        return self._views[probe.name]
 
 
 class Ensemble(nn.Module):
@@ -120,7 +128,7 @@ def set_up(source: Source, probes: Sequence[Probe], n: int, batch: int | None, t
     }
     # The batch size moves the last bits of float32 results, so a run keeps the one that it began with.
     batch = batch or (quickest_batch(own.twin.inner, x) if n > DEFAULT_BATCH else DEFAULT_BATCH)
-    bench = Bench(own, surrogates, dataset, device, batch, source.views(dataset), tick)
+    bench = Bench(own, surrogates, dataset, device, batch, source.view, tick)
     for probe in probes:
         _check_hooks(probe, bench.crafting(probe).twin)
     return bench

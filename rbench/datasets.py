@@ -28,14 +28,29 @@ class Dataset(Protocol):
 class View(Protocol):
     """The samples of a dataset in another form: corrupted (a group is a severity), or as sequences (a difficulty).
 
-    Every sample has `frames` images in each of the `groups`; in a sequence, a frame is compared with the one that
-    `against` says. `provenance` is what a reader must know: source, generator, jpeg85, frost, transform and the like.
+    Every sample has `frames` images in each of the `groups`. Source, generator, jpeg85, frost, transform and the like
+    are the `provenance`.
     """
 
-    groups: tuple[int, ...]
-    frames: int
-    against: Literal["first", "previous"]
-    provenance: Mapping[str, str]
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The severities, or the difficulties."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """How many images a sample has in a group: 1, or the length of a sequence."""
+        ...
+
+    @property
+    def against(self) -> Literal["first", "previous"]:
+        """Which frame of a sequence the others are compared with."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """What a reader must know of the images, as words."""
+        ...
 
     @property
     def digest(self) -> str:

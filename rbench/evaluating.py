@@ -109,8 +109,8 @@ def _source(
     from rbench.bench import Source
 
     loaders = {name: surrogate.load for name, surrogate in surrogates.items()}
-    views = partial(sources.views_of, suite, seed)
-    return Source(subject.load, partial(sources.dataset_of, suite), digest, place, loaders, suite.draws, views)
+    view = partial(sources.view_of, seed)
+    return Source(subject.load, partial(sources.dataset_of, suite), digest, place, loaders, suite.draws, view)
 
 
 def concluded(
@@ -124,9 +124,9 @@ def concluded(
     baseline: Baseline | None,
 ) -> Evaluation:
     """A finished evaluation with its sheet of one row; `todo` blocks were run now, `total` counts all samples."""
-    scores = {name: score for name, score in found.scores.items() if score is not None}
     columns = tuple(sheet.column_of(suite, spec) for spec in suite.scores)
-    cells = {(subject.name, f"{suite.name}:{name}"): Cell(score, total) for name, score in scores.items()}
+    cells = {(subject.name, f"{suite.name}:{name}"): Cell(score, total) for name, score in found.scores.items()}
+    scores = {name: score for name, score in found.scores.items() if score is not None}
     title = subject.card.title if subject.card is not None else subject.name
     protocol = (sheet.protocol_of(suite, variant, total), *sheet.origin_of(suite, run.manifest() or {}, baseline))
     rows = ((subject.name, title),)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rbench.catalog import bind
 from rbench.datasets import Dataset, View
 from rbench.errors import MissingError, RbenchError
-from rbench.types import Call, Suite
+from rbench.types import Probe, Suite
 
 
 def dataset_of(suite: Suite) -> Dataset:
@@ -25,7 +25,7 @@ def dataset_of(suite: Suite) -> Dataset:
 
 def views_of(suite: Suite, seed: int, dataset: Dataset) -> dict[str, View]:
     """The views of a dataset that the probes of a suite ask for, by name; raises `MissingError` if a loader fails."""
-    return {p.name: view_of(p.name, p.data, seed, dataset) for p in suite.probes if p.data is not None}
+    return {probe.name: view_of(seed, probe, dataset) for probe in suite.probes if probe.data is not None}
 
 
 def missing(suite: Suite, seed: int, dataset: Dataset) -> dict[str, str]:
@@ -34,22 +34,23 @@ def missing(suite: Suite, seed: int, dataset: Dataset) -> dict[str, str]:
     for probe in suite.probes:
         if probe.data is not None:
             try:
-                view_of(probe.name, probe.data, seed, dataset)
+                view_of(seed, probe, dataset)
             except MissingError as error:
                 found[probe.name] = str(error)
     return found
 
 
-def view_of(probe: str, data: Call, seed: int, dataset: Dataset) -> View:
-    """The view that one probe asks for; raises `MissingError` if its loader fails."""
-    make = bind(data, given=("dataset", "seed"))
+def view_of(seed: int, probe: Probe, dataset: Dataset) -> View:
+    """The view that a probe asks for; raises `MissingError` if its loader fails."""
+    assert probe.data is not None  # noqa: S101 - others are not asked
+    make = bind(probe.data, given=("dataset", "seed"))
     try:
         view: View = make(dataset, seed)
     except RbenchError:
         raise
     except Exception as error:
         raise MissingError(
-            f"probe {probe!r}: {data.use} cannot load its data: {type(error).__name__}: {error}."
+            f"probe {probe.name!r}: {probe.data.use} cannot load its data: {type(error).__name__}: {error}."
         ) from error
     return view
 

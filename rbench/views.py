@@ -17,7 +17,7 @@ TOP = 5  # classes of the largest logits that sequences keep: what the top-5 dis
 
 def view_block(bench: Bench, job: Job, block: range) -> Outcomes:
     """The outcomes of a block of samples in all groups and frames of their view; a row an image."""
-    view = bench.views[job.probe.name]
+    view = bench.view(job.probe)
     samples = np.array(block)
     parts = [_group(bench, view, job, samples, group) for group in view.groups]
     sample, group, frame = (

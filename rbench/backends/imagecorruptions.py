@@ -61,7 +61,7 @@ def corrupt(image: npt.NDArray[np.uint8], corruption: str, severity: int) -> npt
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return np.uint8(getattr(package(), corruption)(Image.fromarray(image), severity))
+        return np.asarray(getattr(package(), corruption)(Image.fromarray(image), severity)).astype(np.uint8)
 
 
 @contextmanager

@@ -6,8 +6,8 @@ CIFAR-10-C-bar (Mintun et al., NeurIPS 2021) has the files of CIFAR-10-C.
 import numpy as np
 
 from rbench.corruptions.tables import SEVERITIES
-from rbench.data.folders import folder_of, remedy, required
-from rbench.data.groups import against, check_difficulties, check_groups, difficulties_of, file_name
+from rbench.data.folders import remedy, required
+from rbench.data.groups import against, check_difficulties, check_groups, file_name
 from rbench.data.npy_files import NpyView, described, opened, shape_of
 from rbench.datasets import Dataset
 from rbench.errors import MissingError
@@ -66,38 +66,3 @@ def cifar_p(
         raise MissingError(f"{root} has {perturbation} in sequences of {sorted(frames)} frames. {advice}.")
     starts = dict.fromkeys(difficulties, 0)
     return NpyView(difficulties, frames.pop(), against(perturbation), folder, dataset.labels, files, starts)
-
-
-def available(folder: str = "CIFAR-10-C") -> dict[str, tuple[int, ...]]:
-    """The corruptions that have a file in a folder, each with all five severities; nothing if there is no folder."""
-    return dict.fromkeys(sorted(_names(folder) - {"labels"}), SEVERITIES)
-
-
-def available_sequences(folder: str = "CIFAR-10-P") -> dict[str, tuple[int, ...]]:
-    """The perturbations in a folder and the difficulties of each that have a file; nothing if there is no folder."""
-    return difficulties_of(_names(folder) - {"labels"})
-
-
-def present(
-    dataset: Dataset,  # noqa: ARG001 - every dataset has the same files
-    *,
-    corruption: str,
-    folder: str = "CIFAR-10-C",
-) -> tuple[int, ...]:
-    """The severities of a corruption that are there, all five or none, whatever the state of its file."""
-    return available(folder).get(corruption, ())
-
-
-def present_sequences(
-    dataset: Dataset,  # noqa: ARG001
-    *,
-    perturbation: str,
-    folder: str = "CIFAR-10-P",
-) -> tuple[int, ...]:
-    """The difficulties of a perturbation that have a file, none to three of them, whatever its state."""
-    return available_sequences(folder).get(perturbation, ())
-
-
-def _names(folder: str) -> set[str]:
-    root = folder_of(folder)
-    return {path.stem for path in root.glob("*.npy") if path.name[0] != "."} if root else set()

@@ -1,6 +1,5 @@
 """The groups of corrupted and perturbed images, severities and difficulties, and what the authors call their files."""
 
-from collections.abc import Collection
 from typing import Literal
 
 from rbench.errors import UsageError
@@ -34,10 +33,3 @@ def against(perturbation: str) -> Against:
 def file_name(perturbation: str, difficulty: int) -> str:
     """The name of a difficulty's file or folder: "shot_noise", "shot_noise_2"."""
     return perturbation if difficulty == 1 else f"{perturbation}_{difficulty}"
-
-
-def difficulties_of(names: Collection[str]) -> dict[str, tuple[int, ...]]:
-    """The perturbations that files or folders are named after, and the difficulties of each."""
-    harder = {file_name(noise, difficulty): noise for noise in NOISES for difficulty in DIFFICULTIES}
-    bases = sorted({harder.get(name, name) for name in names})
-    return {base: tuple(d for d in DIFFICULTIES if file_name(base, d) in names) for base in bases}

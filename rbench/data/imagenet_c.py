@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from rbench.corruptions.tables import SEVERITIES
-from rbench.data.folders import FileView, classes_in, folder_of, joined, listed, places, remedy, required
+from rbench.data.folders import FileView, classes_in, joined, listed, places, remedy, required
 from rbench.data.groups import check_groups
 from rbench.data.image_files import SUFFIXES, ImageFiles, Square, complete
 from rbench.datasets import Dataset
@@ -83,25 +83,6 @@ def corrupted_images(
     complete(folder, cell, labels, wnids, each)
     files = tuple(cell / path for path in names)
     return ImageFiles(name, classes, files, labels, Square(crop, resize, interpolation))
-
-
-def available(folder: str = "ImageNet-C") -> dict[str, tuple[int, ...]]:
-    """The corruptions in a folder and the severities of each that exist; nothing if there is no such folder."""
-    root = folder_of(folder)
-    found = {name for place in places(root) for name in classes_in(place)} if root else set()
-    every = {name: tuple(sorted(_cells(root, name))) for name in sorted(found)} if root else {}
-    return {name: severities for name, severities in every.items() if severities}
-
-
-def present(
-    dataset: Dataset,  # noqa: ARG001 - every dataset has the same cells
-    *,
-    corruption: str,
-    folder: str = "ImageNet-C",
-) -> tuple[int, ...]:
-    """The severities of a corruption that exist, none to five of them, whatever the state of their images."""
-    root = folder_of(folder)
-    return tuple(sorted(_cells(root, corruption))) if root else ()
 
 
 def _view(dataset: Dataset, corruption: str, severities: tuple[int, ...], folder: str, transform: Square) -> FileView:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from rbench.data.folders import FileView, classes_in, folder_of, joined, places, remedy, required
-from rbench.data.groups import DIFFICULTIES, against, check_difficulties, difficulties_of, file_name
+from rbench.data.folders import FileView, joined, places, remedy, required
+from rbench.data.groups import against, check_difficulties, file_name
 from rbench.data.image_files import Square
 from rbench.data.video import VideoFiles, decode
 from rbench.datasets import Dataset
@@ -42,26 +42,6 @@ def imagenet_p(
     like = VideoFiles(folder, dataset.classes, (), dataset.labels, Square(size), frames)
     provenance = {"source": "files", "files": folder, "official": "unknown", "transform": "none", "decoder": "PyAV"}
     return FileView(difficulties, frames, against(perturbation), provenance, like, cells, names)
-
-
-def available(folder: str = "ImageNet-P") -> dict[str, tuple[int, ...]]:
-    """The perturbations in a folder and the difficulties of each that exist; nothing if there is no such folder."""
-    root = folder_of(folder)
-    if root is None:
-        return {}
-    inside = places(root)
-    return difficulties_of({name for place in inside for name in classes_in(place)} - {path.name for path in inside})
-
-
-def present(
-    dataset: Dataset,  # noqa: ARG001 - every dataset has the same folders
-    *,
-    perturbation: str,
-    folder: str = "ImageNet-P",
-) -> tuple[int, ...]:
-    """The difficulties of a perturbation whose folders exist, none to three of them."""
-    root = folder_of(folder)
-    return tuple(d for d in DIFFICULTIES if _cell(root, file_name(perturbation, d))) if root else ()
 
 
 def _cell(root: Path, name: str) -> Path | None:

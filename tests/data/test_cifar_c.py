@@ -13,7 +13,7 @@ from rbench.corruptions.tables import CORRUPTIONS
 from rbench.data import npy_files
 from rbench.data.arrays import ArrayDataset
 from rbench.data.checksums import ARCHIVES, FILES
-from rbench.data.cifar_c import available, available_sequences, cifar_c, cifar_p, present, present_sequences
+from rbench.data.cifar_c import cifar_c, cifar_p
 from rbench.errors import MissingError, UsageError
 from rbench.types import Call
 
@@ -179,14 +179,6 @@ def test_a_damaged_header_is_a_missing_file_or_makes_no_difference(tmp_path_fact
         assert shape == IMAGES.shape
 
 
-def test_what_is_there_is_listed_without_being_read(folder):
-    (folder / "snow.npy").write_bytes(b"")
-    (folder / "._fog.npy").write_bytes(b"")
-    assert available() == {"fog": (1, 2, 3, 4, 5), "snow": (1, 2, 3, 4, 5)}
-    assert present(CLEAN, corruption="fog") == (1, 2, 3, 4, 5)
-    assert present(CLEAN, corruption="frost") == present(CLEAN, corruption="fog", folder="CIFAR-100-C") == ()
-
-
 def test_sequences_are_rows_and_difficulties_of_noises_are_files(sequences):
     view = pickle.loads(pickle.dumps(shot(difficulties=(1, 2))))  # noqa: S301
     assert (view.groups, view.frames, view.against) == ((1, 2), 6, "first")
@@ -240,13 +232,6 @@ def test_only_noises_have_files_of_other_difficulties(sequences):
         cifar_p(CLEAN, 0, perturbation="rotate", difficulties=(2,))
     with pytest.raises(UsageError, match=r"difficulties = \[4\] must be some of 1, 2, 3"):
         shot(difficulties=(4,))
-
-
-def test_sequences_that_are_there_are_listed(sequences):
-    np.save(sequences / "speckle_noise_3.npy", SEQUENCES)
-    assert available_sequences() == {"rotate": (1,), "shot_noise": (1, 2), "speckle_noise": (3,)}
-    assert present_sequences(CLEAN, perturbation="shot_noise") == (1, 2)
-    assert present_sequences(CLEAN, perturbation="scale") == available_sequences("CIFAR-100-P").get("scale", ()) == ()
 
 
 @pytest.mark.parametrize("folder", FILES)

@@ -13,7 +13,7 @@ from rbench.catalog import bind
 from rbench.data import folders
 from rbench.data.arrays import ArrayDataset
 from rbench.data.image_files import ImageFiles, Square
-from rbench.data.imagenet_c import available, corrupted_images, imagenet_c, present, tiny_imagenet_c
+from rbench.data.imagenet_c import corrupted_images, imagenet_c, tiny_imagenet_c
 from rbench.errors import MissingError, UsageError
 from rbench.types import Call
 
@@ -234,14 +234,6 @@ def test_a_severity_that_is_none_is_refused(clean, root):
 def test_a_dataset_that_is_not_made_of_files_is_refused(root):
     with pytest.raises(UsageError, match=r"fog/1 goes with a dataset of image files.*'digits' is none"):
         fog(ArrayDataset("digits", 3, np.zeros((6, 3, 8, 8), np.uint8), np.zeros(6, np.int64)))
-
-
-def test_what_is_there_is_listed(clean, root):
-    cell(root / "noise", "shot_noise", 4)
-    (root / "snow").mkdir()
-    assert available() == {"fog": (1, 2, 5), "shot_noise": (4,)}
-    assert present(clean, corruption="fog") == (1, 2, 5)
-    assert present(clean, corruption="snow") == present(clean, corruption="fog", folder="ImageNet-3DCC") == ()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from rbench.data import folders
 from rbench.data import imagenet_p as module
 from rbench.data.image_files import ImageFiles, Square
-from rbench.data.imagenet_p import available, imagenet_p, present
+from rbench.data.imagenet_p import imagenet_p
 from rbench.data.video import decode
 from rbench.errors import MissingError, UsageError
 
@@ -114,17 +114,9 @@ def test_folders_of_archives_may_be_kept(clean, names, group):
     (names / group).mkdir()
     shutil.move(names / "shot_noise_3", names / group / "shot_noise_3")
     assert shot(clean).digest == before
-    assert available() == {"rotate": (1,), "shot_noise": (1, 3)}
     shutil.copytree(names / group / "shot_noise_3", names / "shot_noise_3")
     with pytest.raises(MissingError, match=r"shot_noise_3 and .*shot_noise_3 are the same perturbation\. Remove one"):
         shot(clean)
-
-
-def test_what_is_there_is_listed(clean, names):
-    assert available() == {"rotate": (1,), "shot_noise": (1, 3)}
-    assert present(clean, perturbation="shot_noise") == (1, 3)
-    assert present(clean, perturbation="scale") == present(clean, perturbation="rotate", folder="Tiny-ImageNet-P") == ()
-    assert available("Tiny-ImageNet-P") == {}
 
 
 def test_only_noises_have_folders_of_other_difficulties(clean, names):
