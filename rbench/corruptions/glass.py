@@ -31,25 +31,26 @@ def glass_blur(x: Tensor, rng: Randomness, sigma: float, max_delta: int, iterati
 def sources(move: Tensor, d: int, height: int, width: int) -> Tensor:
     """Where each pixel's value comes from after one pass, [B, H * W], for moves [B, 2, H - 2d, W - 2d].
 
-    A pixel whose target was visited before it takes what that one took, and so on: such chains are followed by pointer
-    doubling, where a value v + H * W stands for "what pixel v takes".
+    A pixel whose target was visited before it takes what that one took, and so on. Such chains are followed by pointer
+    doubling among H * W pixels as they were, which point to themselves, and H * W pixels as they become.
     """
     count = height * width
-    pixels = torch.arange(count, device=move.device).view(height, width)
+    pixels = torch.arange(count, device=move.device)
     inside = slice(d + 1, height - d + 1), slice(d + 1, width - d + 1)
-    visited = torch.zeros(count, dtype=torch.bool, device=move.device)
-    visited.view(height, width)[inside] = True
-    target = pixels[inside] + move[:, 1] * width + move[:, 0]
-    chained = (target > pixels[inside]) & visited[target]
-    source = pixels.expand(len(move), -1, -1).clone()
-    source[:, inside[0], inside[1]] = target + count * chained
-    return _followed(source.flatten(1), count, d)
+    inner = pixels.view(height, width)[inside]
+    target = (move[:, 0] + inner).add_(move[:, 1], alpha=width)
+    source = pixels.repeat(len(move), 2)
+    if d > 1:  # else moves go back only, to pixels that are visited later
+        visited = torch.zeros_like(pixels)
+        visited.view(height, width)[inside] = count
+        target += visited.index_select(0, target.flatten()).view_as(target) * (target > inner)
+    source.view(-1, 2, height, width)[:, 1, inside[0], inside[1]] = target
+    return _followed(source, count) if d > 1 else source[:, count:]
 
 
-def _followed(source: Tensor, count: int, d: int) -> Tensor:
-    """The ends of the chains; no pixel lies before its target if moves go no further than one pixel back."""
+def _followed(source: Tensor, count: int) -> Tensor:
+    """The ends of the chains, [B, count], for pointers [B, 2 count]."""
     rounds = 0
-    while d > 1 and (rounds < ROUNDS or bool((source >= count).any())):
-        source = torch.where(source >= count, source.gather(1, source % count), source)
-        rounds += 1
-    return source
+    while rounds < ROUNDS or bool((source >= count).any()):
+        source, rounds = source.gather(1, source), rounds + 1
+    return source[:, count:]

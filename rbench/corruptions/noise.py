@@ -22,7 +22,7 @@ def impulse_noise(x: Tensor, rng: Randomness, amount: float) -> Tensor:
     One number u settles both whether and what: u < amount / 2 is salt, amount / 2 <= u < amount is pepper.
     """
     u = rng.uniform(x.shape[1:])
-    return x.masked_fill(u < amount, 0).masked_fill_(u < amount / 2, 1)
+    return x.mul(u >= amount).add_(u < amount / 2)
 
 
 def speckle_noise(x: Tensor, rng: Randomness, sigma: float) -> Tensor:

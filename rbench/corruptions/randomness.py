@@ -75,8 +75,8 @@ class Stream:
 
     def integers(self, shape: Sequence[int], low: int, high: int) -> Tensor:
         """Uniform whole numbers in [low, high), int64; the bias is below (high - low) / 2^32."""
-        words = self._words(math.prod(shape)).long() & 0xFFFFFFFF
-        return (words.mul_(high - low) >> 32).add_(low).view(-1, *shape)
+        words = self._words(math.prod(shape)).long()  # signed: from -2^31 on
+        return words.mul_(high - low).add_((high - low << 31) + (low << 32)).bitwise_right_shift_(32).view(-1, *shape)
 
     def poisson(self, x: Tensor, scale: float) -> Tensor:
         """Poisson numbers of rate x * scale <= 60000 by the alias method, for x [B, ...] in multiples of 1/255."""
