@@ -19,6 +19,7 @@ from quick import contents
 
 from rbench import corrupt
 from rbench.cli import run
+from rbench.corruptions import frost_images
 from rbench.corruptions.generators import Generator
 from rbench.corruptions.tables import CORRUPTIONS
 from rbench.data.digits import digits
@@ -341,6 +342,36 @@ def test_frost_photographs_are_named_for_the_time_of_one_call(tmp_path, monkeypa
     assert "RBENCH_FROST" not in os.environ
     with pytest.raises(UsageError, match="no folder"), frost_source(tmp_path / "nowhere"):
         pass
+
+
+@pytest.mark.parametrize(("source", "warned"), [("procedural", True), ("photographs", False)])
+def test_frost_of_other_pictures_is_in_the_manifest_and_said(tmp_path, monkeypatch, capsys, source, warned):
+    monkeypatch.setattr(frost_images, "source", lambda: source)
+    monkeypatch.setattr(frost_images, "digest", lambda: "abc")
+    words = [*HERE, "--corruption", "frost", "--out", str(tmp_path)]
+    assert run(words) == 0
+    assert ("WARNING: frost is procedural; name a folder" in capsys.readouterr().err) is warned
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["frost"] == {"source": source, "digest": "abc"}
+    monkeypatch.setattr(frost_images, "digest", lambda: "others")
+    assert run(words) == 4
+    assert "its frost is {'digest': 'abc'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("nothing", ["corruptions", "severities"])
+def test_no_dataset_of_nothing(tmp_path, nothing):
+    with pytest.raises(UsageError, match="nothing to make"):
+        make("digits", tmp_path / "out", **{nothing: ()}, form="folders")
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_frost_photographs_are_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "frost").mkdir()
+    for name in frost_images.PHOTOGRAPHS:
+        (tmp_path / "frost" / name).write_bytes(b"ice")
+    with pytest.raises(MissingError, match="frost"):
+        make("digits", tmp_path / "out", corruptions=("brightness", "frost"), limit=9, frost=tmp_path / "frost")
+    assert not (tmp_path / "out").exists()
 
 
 HERE = ["corrupt", "--data", "digits", "--limit", "9", "-q", "--workers", "1"]

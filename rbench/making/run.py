@@ -7,7 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from rbench import __version__
+from rbench.corruptions.corrupt import stream
 from rbench.corruptions.generators import Generator, GeneratorName
 from rbench.corruptions.tables import COMMON, CORRUPTIONS, SEVERITIES
 from rbench.datasets import Dataset
@@ -68,11 +72,10 @@ def make(
         call = call_of(data)
         dataset = load(call)
         count = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
-        _, height, width = colour_images(dataset, [0])[0].shape
+        first = colour_images(dataset, [0])
+        height, width = first.shape[-2:]
         maker, names, numbers = Generator(generator, table), _sorted(corruptions), tuple(sorted(set(severities)))
-        for name in names:
-            for number in numbers:
-                maker.recipe(name, number, height, width)  # what is wrong is wrong before hours pass
+        _try(maker, first, names, numbers)
         chosen = _form(form, dataset, numbers)
         order = Order(call, names, numbers, maker, checked(seed), (count, height, width), chosen, Path(out))
         with pinned(order.folder, _pins(order, dataset)) as manifest, progress_bar(show=progress) as bar:
@@ -126,6 +129,17 @@ def _sorted(corruptions: Sequence[str]) -> tuple[str, ...]:
         if name not in CORRUPTIONS:
             raise unknown("corruption", name, CORRUPTIONS)
     return tuple(name for name in CORRUPTIONS if name in corruptions)
+
+
+def _try(maker: Generator, image: Tensor, corruptions: Sequence[str], severities: Sequence[int]) -> None:
+    """Refuse at once what would be refused after hours: constants that do not exist, photographs that are damaged."""
+    if not (corruptions and severities):
+        raise UsageError("there is nothing to make: name a corruption and a severity.")
+    for corruption in corruptions:
+        for severity in severities:
+            maker.recipe(corruption, severity, *image.shape[-2:])
+    if "frost" in corruptions:
+        maker(image, "frost", severities[0], stream(0, "frost", severities[0], torch.zeros(1).long()))
 
 
 def _form(form: Form | None, dataset: Dataset, severities: Sequence[int]) -> Form:
