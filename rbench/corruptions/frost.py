@@ -1,6 +1,5 @@
 """Frost: a part of a picture of frost, laid over the image."""
 
-import torch
 from torch import Tensor
 
 from rbench.corruptions.frost_images import SIZES, Pictures, pictures
@@ -35,13 +34,12 @@ def frost_variant(
 def _laid_over(x: Tensor, rng: Randomness, frosts: Pictures, image_weight: float, frost_weight: float) -> Tensor:
     """The weighted sum of images and crops of pictures, truncated to bytes.
 
-    Requests of `rng`: the integer in [0, 5) that chooses the picture, then uniform(2), the row and the column of the
-    crop's corner as parts of the (height - H) x (width - W) places: an offset k of n is (k + 1/2) / n.
+    Requests of `rng`: the integer in [0, 5) that chooses the picture, then two uniform numbers, the row and the column
+    of the crop's corner as parts of the height - H rows and width - W columns: the k-th of n is [k / n, (k + 1) / n).
     """
     height, width = x.shape[-2:]
     which = rng.integers((), 0, len(frosts.pixels))
-    room = frosts.sizes[which] - torch.tensor([height, width], device=x.device)
-    row, column = (rng.uniform((2,)).double() * room).long().unbind(1)
+    row, column = ((rng.uniform(()).double() * (frosts.sizes[which, k] - x.shape[2 + k])).long() for k in (0, 1))
     # Every crop of every picture as a view: indexing it copies one crop per image.
     crops = frosts.pixels.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
     # In doubles, since sums of hundredths are often whole up to rounding, and are truncated.

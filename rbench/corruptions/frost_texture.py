@@ -1,4 +1,4 @@
-"""Frost for those who lack the photographs: crystals over noise, with the photographs' sizes, brightness and colours."""
+"""Frost for those who lack the photographs: crystals over noise, of the photographs' sizes, brightness and colours."""
 
 from dataclasses import dataclass
 from typing import Any
