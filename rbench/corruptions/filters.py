@@ -96,15 +96,21 @@ def _gaussian_matrix(
     return torch.from_numpy(matrix).to(device, dtype)
 
 
-def channels_last(x: Tensor) -> Tensor:
-    """All planes of x [..., H, W] as channels of one image, [1, planes, H, W], next to each other in memory."""
+def channels_last(x: Tensor, multiple: int = 1) -> Tensor:
+    """All planes of x [..., H, W] as channels of one image, [1, planes, H, W], next to each other in memory.
+
+    Empty planes fill up their number to a `multiple`.
+    """
     height, width = x.shape[-2:]
-    return x.reshape(-1, height * width).T.contiguous().view(1, height, width, -1).permute(0, 3, 1, 2)
+    planes = x.reshape(-1, height * width)
+    planes = pad(planes, (0, 0, 0, -len(planes) % multiple))
+    return planes.T.contiguous().view(1, height, width, -1).permute(0, 3, 1, 2)
 
 
 def channels_first(planes: Tensor, like: Tensor) -> Tensor:
     """The planes [1, planes, H, W] with the shape and layout that they had in `like`."""
-    return planes[0].permute(1, 2, 0).reshape(-1, planes.shape[1]).T.contiguous().view(like.shape)
+    found = planes[0].permute(1, 2, 0).reshape(-1, planes.shape[1]).T.contiguous()
+    return found[: like.shape[:-2].numel()].view(like.shape)
 
 
 def motion(x: Tensor, radius: int, sigma: float, angle: Tensor, *, truncate: bool = False) -> Tensor:
