@@ -9,12 +9,11 @@ from rbench.corruptions.randomness import Randomness
 def frost(x: Tensor, rng: Randomness, image_weight: float, frost_weight: float, frost_scale: float) -> Tensor:
     """Frost on images x [B, 3, H, W] in [0, 1]: image_weight * image + frost_weight * frost, at a random place.
 
-    The pictures are scaled by frost_scale; for images that do not fit into one, it is enlarged until there are two
-    places for the image. Requests of `rng`: those of `_laid_over`. Raises `MissingError` for damaged photographs.
-    Hendrycks and Dietterich, ICLR 2019, `frost`.
+    The pictures are scaled by frost_scale, or by what makes them cover a larger image. Requests of `rng`: those of
+    `_laid_over`. Raises `MissingError` for missing or damaged photographs. Hendrycks and Dietterich, ICLR 2019, `frost`.
     """
     height, width = x.shape[-2:]
-    factors = tuple(max(frost_scale, (height + 1) / h, (width + 1) / w) for h, w in SIZES)
+    factors = tuple(max(frost_scale, height / h, width / w) for h, w in SIZES)
     return _laid_over(x, rng, pictures("linear", factors, x.device), image_weight, frost_weight)
 
 

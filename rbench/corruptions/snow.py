@@ -47,14 +47,14 @@ def snow_variant(
     blur_sigma: float,
     blend: float,
 ) -> Tensor:
-    """Snow as in the package imagecorruptions: as `snow`, but for three steps in the making of the flakes.
+    """Snow as in the package imagecorruptions: as `snow`, but for two steps in the making of the flakes.
 
-    They are rounded to bytes after the blur only; they are blurred before the enlarged layer, up to some pixels larger
-    than the image, is cut to its upper left part; and the blur drops what lies outside of the layer.
+    They are cut to bytes after the blur only; and the enlarged layer, some pixels larger than the image, is blurred
+    before it is trimmed, to its upper left part. (Its blur drops steps as long as the layer, but reaches 24 pixels.)
     """
     layer = _flakes(x, rng, loc, scale, threshold, lambda noise: _enlarged(noise, zoom))
     angle = rng.uniform((), -135, -45)
-    layer = rounded(motion(layer, int(blur_radius), blur_sigma, angle, truncate=True))
+    layer = rounded(motion(layer, int(blur_radius), blur_sigma, angle))
     layer = layer[..., : x.shape[-2], : x.shape[-1]]
     return _whitened(x, blend).add_(layer).add_(layer.flip(2, 3))
 

@@ -16,15 +16,13 @@ def rng():
     return np.random.default_rng(0)
 
 
-def blurred(layer, radius, sigma, angle, stop):
-    """Motion blur, pixel after pixel of the line; `stop` leaves at the first that lies outside of the image."""
+def blurred(layer, radius, sigma, angle):
+    """Motion blur, pixel after pixel of the line."""
     height, width = layer.shape
     weights = [exp(-(i**2) / (2 * sigma**2)) for i in range(2 * radius + 1)]
     out = np.zeros_like(layer)
     for i, weight in enumerate(weights):
         right, down = ceil(i * cos(radians(angle)) - 0.5), ceil(i * sin(radians(angle)) - 0.5)
-        if stop and (abs(right) >= width or abs(down) >= height):
-            break
         rows, columns = np.arange(height) + down, np.arange(width) + right
         out += weight / sum(weights) * layer[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)]
     return out
@@ -42,7 +40,7 @@ def literal(x, noise, angle, parameters, variant):
     if not variant:
         top, left = (layer.shape[0] - height) // 2, (layer.shape[1] - width) // 2
         layer = np.floor(layer[top : top + height, left : left + width] * 255) / 255
-    layer = np.round(blurred(layer, radius, sigma, angle, variant) * 255)[:height, :width] / 255
+    layer = np.round(blurred(layer, radius, sigma, angle) * 255)[:height, :width] / 255
     gray = 0.299 * x[0] + 0.587 * x[1] + 0.114 * x[2]
     white = blend * x + (1 - blend) * np.maximum(x, 1.5 * gray + 0.5)
     return white + layer + layer[::-1, ::-1]
