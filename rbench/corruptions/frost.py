@@ -10,7 +10,8 @@ def frost(x: Tensor, rng: Randomness, image_weight: float, frost_weight: float, 
     """Frost on images x [B, 3, H, W] in [0, 1]: image_weight * image + frost_weight * frost, at a random place.
 
     The pictures are scaled by frost_scale, or by what makes them cover a larger image. Requests of `rng`: those of
-    `_laid_over`. Raises `MissingError` for missing or damaged photographs. Hendrycks and Dietterich, ICLR 2019, `frost`.
+    `_laid_over`. Raises `MissingError` for photographs that are missing or damaged. Hendrycks and
+    Dietterich, ICLR 2019, `frost`.
     """
     height, width = x.shape[-2:]
     factors = tuple(max(frost_scale, height / h, width / w) for h, w in SIZES)
