@@ -1,6 +1,6 @@
 """The 14 perturbation sequences of ImageNet-P on the fly, from the constants of `sequence_tables`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from rbench.corruptions.noise import gaussian_noise, shot_noise, speckle_noise
 from rbench.corruptions.randomness import Randomness, Stream
 from rbench.corruptions.sequence_tables import AGAINST_FIRST, GEOMETRIC, Sweep, sweep
 from rbench.corruptions.snow import _flakes, _whitened
+from rbench.corruptions.spatter import _water
 from rbench.errors import UsageError
 from rbench.rng import Draws
 
@@ -94,7 +95,17 @@ def _gaussian_blur(x: Tensor, rng: Randomness, plan: Sweep) -> Iterator[Tensor]:
     return (gaussian(x, sigma, truncate=truncate) for sigma in plan.values)
 
 
-def dripped(layer: Tensor, weights: tuple[float, ...]) -> Tensor:
+def _spatter(x: Tensor, rng: Randomness, plan: Sweep) -> Iterator[Tensor]:
+    """Water that runs down."""
+    loc, scale, sigma, threshold, strength, *weights = plan.constants
+    layer = gaussian(rng.normal(x.shape[-2:]).double() * scale + loc, sigma)
+    layer = torch.where(layer < threshold, 0.0, layer)
+    for _ in range(plan.frames):
+        yield _water(x, layer, threshold, strength)
+        layer = dripped(layer, weights)
+
+
+def dripped(layer: Tensor, weights: Sequence[float]) -> Tensor:
     """A layer [..., h, w] run down: its columns convolved with the weights, like `numpy.convolve(mode="same")`.
 
     With K weights, row n becomes the sum over j of weights[j] * row n + (K - 1) // 2 - j, where rows outside are 0.
@@ -117,4 +128,5 @@ _TEMPORAL: Mapping[str, Callable[[Tensor, Randomness, Sweep], Iterator[Tensor]]]
     "snow": _snow,
     "brightness": _brightness,
     "gaussian_blur": _gaussian_blur,
+    "spatter": _spatter,
 }
