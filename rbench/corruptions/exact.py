@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rbench.corruptions.filters import along, channels_first, channels_last, convolves, gaussian, gaussian_kernel
 
-TIE = 1e-10  # levels: less is due to rounding in float64
+TIE = 1e-12  # levels: less is due to rounding in float64
 HIGH, LOW = 2.0**14, 2.0**25  # parts of a weight: few enough bits for sums with bytes to be exact in float32
 
 
