@@ -45,13 +45,17 @@ class Square:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Labelled image files, decoded on demand to uint8 [n, 3, size, size]; only what is asked for is in memory."""
+    """Labelled image files, decoded on demand to uint8 [n, 3, size, size]; only what is asked for is in memory.
+
+    `names` are those of the classes, by label, where they have any.
+    """
 
     name: str
     classes: int
     files: tuple[Path, ...]
     labels: IntArray
     transform: Square
+    names: tuple[str, ...] = ()
 
     def images(self, indices: IntArray) -> npt.NDArray[Any]:
         """The uint8 images at `indices`, in that order; raises `MissingError` for a file that cannot be decoded."""

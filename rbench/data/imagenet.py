@@ -41,7 +41,7 @@ def imagenet(
     labels = np.array([ranks[wnid] for _, wnid in found], dtype=np.int64)
     complete("ImageNet", folder, labels, wnids, EACH)
     files = tuple(path for path, _ in found)
-    return ImageFiles("imagenet", CLASSES, files, labels, Square(crop, resize, interpolation))
+    return ImageFiles("imagenet", CLASSES, files, labels, Square(crop, resize, interpolation), tuple(wnids))
 
 
 def _folder(split: str) -> Path:

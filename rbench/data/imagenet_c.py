@@ -13,6 +13,7 @@ from rbench.corruptions.tables import SEVERITIES
 from rbench.data.folders import FileView, classes_in, joined, listed, places, remedy, required
 from rbench.data.groups import check_groups
 from rbench.data.image_files import SUFFIXES, ImageFiles, Square, complete
+from rbench.data.made import maker_of
 from rbench.datasets import Dataset
 from rbench.errors import MissingError
 
@@ -82,7 +83,7 @@ def corrupted_images(
     labels = np.array([ranks[path.partition("/")[0]] for path in names], dtype=np.int64)
     complete(folder, cell, labels, wnids, each)
     files = tuple(cell / path for path in names)
-    return ImageFiles(name, classes, files, labels, Square(crop, resize, interpolation))
+    return ImageFiles(name, classes, files, labels, Square(crop, resize, interpolation), tuple(wnids))
 
 
 def _view(dataset: Dataset, corruption: str, severities: tuple[int, ...], folder: str, transform: Square) -> FileView:
@@ -90,7 +91,8 @@ def _view(dataset: Dataset, corruption: str, severities: tuple[int, ...], folder
     advice = remedy(folder, corruption)
     names = {severity: joined(dataset, cell, SUFFIXES, advice) for severity, cell in cells.items()}
     like = ImageFiles(folder, dataset.classes, (), dataset.labels, transform)
-    provenance = {"source": "files", "files": folder, "official": "unknown", "transform": described(transform)}
+    told = {"source": "files", "files": folder, "official": "unknown", "transform": described(transform)}
+    provenance = {**told, **maker_of(required(folder, corruption), corruption)}
     return FileView(severities, 1, "previous", provenance, like, cells, names)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rbench.data.checksums import FILES
 from rbench.data.folders import official_name
 from rbench.data.groups import Against
+from rbench.data.made import maker_of
 from rbench.errors import MissingError
 from rbench.files import digest_of
 from rbench.types import IntArray
@@ -56,7 +57,9 @@ class NpyView:
         other = sorted({path.name for path, md5 in known.items() if hashed(path, "md5") != md5})
         official = "unknown" if not known else "no" if other else "yes"
         changed = {"changed": ", ".join(other)} if other else {}
-        return {"source": "files", "files": self.folder, "official": official, **changed}
+        path = next(iter(self.files.values()))
+        made = maker_of(path.parent, path.stem)
+        return {"source": "files", "files": self.folder, "official": official, **changed, **made}
 
 
 def opened(path: Path, advice: str = "Unpack it again") -> npt.NDArray[Any]:

@@ -38,7 +38,8 @@ def tiny_imagenet(split: Literal["train", "val"]) -> ImageFiles:
         raise MissingError(f"{root / split} has images of {strange[0]!r}, which wnids.txt does not list.")
     labels = np.array([ranks[wnid] for _, wnid in found], dtype=np.int64)
     complete("Tiny ImageNet", root / split, labels, wnids, EACH[split])
-    return ImageFiles("tiny-imagenet", CLASSES, tuple(path for path, _ in found), labels, Square(64))
+    files = tuple(path for path, _ in found)
+    return ImageFiles("tiny-imagenet", CLASSES, files, labels, Square(64), tuple(wnids))
 
 
 def _root() -> Path:

@@ -1,6 +1,5 @@
 """Which images are corrupted: a dataset by its name or by a pointer, its classes and the names of its files."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ DATA = {
     "tiny-imagenet": Call("rbench.data.tiny_imagenet:tiny_imagenet", {"split": "val"}),
     "imagenet": Call("rbench.data.imagenet:imagenet", {"split": "val"}),
 }
-WNID = re.compile(r"n\d{8}")
 
 
 def call_of(data: str) -> Call:
@@ -86,25 +84,15 @@ class Names:
 def names_of(dataset: Dataset) -> Names:
     """The names of the classes and files of a dataset, such that the sorted class names have the labels as ranks.
 
-    Image files keep their names; their classes are those that the dataset names (`names`), or wnids in their paths.
-    Other classes and samples are numbered.
+    Image files keep their names, and classes those that the dataset gives them (`names`). Others are numbered.
     """
     labels = tuple(int(label) for label in dataset.labels)
     files: tuple[Path, ...] = getattr(dataset, "files", ())
     stems = tuple(path.stem for path in files)
     if len(files) != len(labels) or max(Counter(zip(stems, labels, strict=True)).values()) > 1:
         stems = _numbers(len(labels))
-    classes = tuple(getattr(dataset, "names", ())) or _wnids(files, labels, dataset.classes)
+    classes = tuple(getattr(dataset, "names", ()))
     return Names(classes or _numbers(dataset.classes), stems, labels)
-
-
-def _wnids(files: Sequence[Path], labels: Sequence[int], classes: int) -> tuple[str, ...]:
-    """The wnid of every class by the folders of its files, or nothing if they do not tell."""
-    found: dict[int, set[str]] = {}
-    for path, label in zip(files, labels, strict=False):
-        found.setdefault(label, set()).update(part for part in path.parts[-3:-1] if WNID.fullmatch(part))
-    wnids = tuple(next(iter(found[label])) for label in range(classes) if len(found.get(label, ())) == 1)
-    return wnids if len(wnids) == classes and list(wnids) == sorted(set(wnids)) else ()
 
 
 def _numbers(count: int) -> tuple[str, ...]:
