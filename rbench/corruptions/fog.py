@@ -47,18 +47,21 @@ def plasma(count: int, size: int, decay: float, rng: Randomness) -> Tensor:
         bumps = [rng.uniform((n, n), -wibble, wibble) for _ in range(3)]
         grid = _refined(grid.to(bumps[0]), wibble, *bumps)
         wibble /= decay
-    low, high = grid.flatten(1).aminmax(dim=1, keepdim=True)
-    return grid.sub_(low[..., None]).div_((high - low)[..., None])
+    low, high = grid.amin((1, 2), keepdim=True), grid.amax((1, 2), keepdim=True)  # quicker than aminmax
+    return grid.sub_(low).div_(high - low)
 
 
 def _refined(known: Tensor, wibble: float, centres: Tensor, rights: Tensor, belows: Tensor) -> Tensor:
     """The grid [B, 2n, 2n] in which the known points [B, n, n] are every second one; the others get their bumps."""
+    grid = known.new_empty(len(known), *(2 * n for n in known.shape[1:]))
+    grid[:, ::2, ::2] = known
     torus = pad(known, (0, 1, 0, 1), mode="circular")
     across, down = torus[:, :, :-1] + torus[:, :, 1:], torus[:, :-1] + torus[:, 1:]
-    centre = torch.add(wibble * centres, across[:, :-1] + across[:, 1:], alpha=0.25)
+    centre = (across[:, :-1] + across[:, 1:]).mul_(0.25).add_(centres, alpha=wibble)
+    grid[:, 1::2, 1::2] = centre
     torus = pad(centre, (1, 0, 1, 0), mode="circular")
-    grid = known.new_empty(len(known), *(2 * n for n in known.shape[1:]))
-    grid[:, ::2, ::2], grid[:, 1::2, 1::2] = known, centre
-    grid[:, ::2, 1::2] = torch.add(wibble * rights, across[:, :-1].add_(torus[:, :-1, 1:]).add_(centre), alpha=0.25)
-    grid[:, 1::2, ::2] = torch.add(wibble * belows, down[:, :, :-1].add_(torus[:, 1:, :-1]).add_(centre), alpha=0.25)
+    beside = across[:, :-1].add_(torus[:, :-1, 1:]).add_(centre).mul_(0.25)
+    beneath = down[:, :, :-1].add_(torus[:, 1:, :-1]).add_(centre).mul_(0.25)
+    torch.add(beside, rights, alpha=wibble, out=grid[:, ::2, 1::2])
+    torch.add(beneath, belows, alpha=wibble, out=grid[:, 1::2, ::2])
     return grid
