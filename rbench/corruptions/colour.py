@@ -4,15 +4,13 @@ The authors compute in float64 and truncate to bytes, and many values are whole 
 decides between two levels. So these functions take the same steps in float64 and truncate themselves.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from rbench.corruptions.parts import in_parts
 from rbench.corruptions.randomness import Randomness
-
-_PART = 2**19  # numbers that are worked on at once, so that float64 intermediates stay in a processor's cache
 
 
 def brightness(x: Tensor, rng: Randomness, add: float) -> Tensor:  # noqa: ARG001
@@ -22,7 +20,7 @@ def brightness(x: Tensor, rng: Randomness, add: float) -> Tensor:  # noqa: ARG00
         colours = Colours.of(part)
         return colours.shown((colours.value + add).clamp_(0, 1), colours.saturation)
 
-    return _in_parts(brighter, x)
+    return in_parts(brighter, x)
 
 
 def saturate(x: Tensor, rng: Randomness, factor: float, add: float) -> Tensor:  # noqa: ARG001
@@ -35,7 +33,7 @@ def saturate(x: Tensor, rng: Randomness, factor: float, add: float) -> Tensor:  
         colours = Colours.of(part)
         return colours.shown(colours.value, (colours.saturation * factor).add_(add).clamp_(0, 1))
 
-    return _in_parts(saturated, x)
+    return in_parts(saturated, x)
 
 
 def contrast(x: Tensor, rng: Randomness, factor: float) -> Tensor:  # noqa: ARG001
@@ -44,9 +42,9 @@ def contrast(x: Tensor, rng: Randomness, factor: float) -> Tensor:  # noqa: ARG0
     def flatter(part: Tensor) -> Tensor:
         exact = _fractions((part * 255).round_())
         mean = (_total(exact) / exact[0, 0].numel())[:, :, None, None]
-        return _truncated(exact.sub_(mean).mul_(factor).add_(mean))
+        return _levels(exact.sub_(mean).mul_(factor).add_(mean)).div_(255)
 
-    return _in_parts(flatter, x)
+    return in_parts(flatter, x)
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,12 @@ class Colours:
 
     def shown(self, value: Tensor, saturation: Tensor) -> Tensor:
         """Images, float32 [B, 3, H, W] in multiples of 1/255, of these hues with another value and saturation."""
-        middle = _truncated((1 - self.between * saturation).mul_(value))
-        low = _truncated((1 - saturation).mul_(value))
-        shown = torch.where(self.smallest, low[:, None], middle[:, None])
-        return torch.where(self.largest, _truncated(value)[:, None], shown)
+        middle = _levels((1 - self.between * saturation).mul_(value))
+        low = _levels((1 - saturation).mul_(value)).sub_(middle)
+        high = _levels(value).sub_(middle)
+        # Sums of whole levels: on a CPU several times as fast as `torch.where`, and as exact.
+        shown = torch.addcmul(middle[:, None], self.smallest.float(), low[:, None])
+        return shown.addcmul_(self.largest.float(), high[:, None]).div_(255)
 
 
 def _between(levels: Tensor, spread: Tensor, largest: Tensor) -> Tensor:
@@ -90,20 +90,17 @@ def _between(levels: Tensor, spread: Tensor, largest: Tensor) -> Tensor:
     red, green, blue = levels.unbind(1)
     _, second, third = largest.unbind(1)
     # Where two channels are largest, the later one counts.
-    plus = torch.where(third, red, torch.where(second, blue, green))
-    minus = torch.where(third, green, torch.where(second, red, blue))
+    second, third = (second & ~third).float(), third.float()
+    first = (1 - second).sub_(third)
+    plus = (first * green).addcmul_(second, blue).addcmul_(third, red)
+    minus = (first * blue).addcmul_(second, red).addcmul_(third, green)
     hue = _fractions(plus).sub_(_fractions(minus)).div_(spread).nan_to_num_(0)
-    hue.add_(second & ~third, alpha=2).add_(third, alpha=4).div_(6)
+    hue.add_(second, alpha=2).add_(third, alpha=4).div_(6)
     sixths = hue.add_(hue < 0).mul_(6)
     sector = sixths.floor()
     part = sixths.sub_(sector)
-    return torch.where(sector.remainder_(2) == 1, part, 1 - part)
-
-
-def _in_parts(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    if x.device.type != "cpu" or x.numel() <= _PART:
-        return function(x)
-    return torch.cat([function(part) for part in x.split(max(1, _PART // x[0].numel()))])
+    odd = sector.remainder_(2)
+    return part.mul_(odd.mul(2).sub_(1)).add_(1).sub_(odd)
 
 
 def _total(y: Tensor) -> Tensor:
@@ -118,6 +115,6 @@ def _fractions(levels: Tensor) -> Tensor:
     return levels.double().div_(255)
 
 
-def _truncated(y: Tensor) -> Tensor:
-    """Numbers, float64, clipped to [0, 1] and truncated to multiples of 1/255, float32."""
-    return (y.clamp(0, 1) * 255).floor_().float().div_(255)
+def _levels(y: Tensor) -> Tensor:
+    """Numbers, float64, clipped to [0, 1] and truncated to levels 0, ..., 255, float32."""
+    return (y.clamp(0, 1) * 255).floor_().float()
