@@ -57,17 +57,17 @@ def clustered(values: npt.ArrayLike, top: float = 1.0, bottom: float = 0.0, conf
     Cells of one image (severities, corruptions, frames) fail together, so images are counted, and not cells: Wilson's
     interval of the mean's place p in [bottom, top] with the effective size p(1 - p)/(s^2/n) of E. L. Korn and B. I.
     Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated from survey
-    data", Survey Methodology 24, 1998. It is never below n, since s^2 <= p(1 - p). One value more at each end counts
-    towards s^2 (and outweighs the degree of freedom that the mean takes), lest equal values promise certainty: what one
-    image in n does may go unseen. Of zeros and ones it is Wilson's interval. Raises `ValueError` if there is no value,
-    or one outside.
+    data", Survey Methodology 24, 1998. It is never below n, since s^2 <= p(1 - p). One value more at each end of those
+    seen counts towards s^2, since a rare image weighs more than a sample shows (of equal values, at each end that is
+    possible). Of zeros and ones it is Wilson's interval. Raises `ValueError` if there is no value, or one outside.
     """
     places = (np.asarray(values, dtype=np.float64) - bottom) / (top - bottom) if top > bottom else np.empty(0)
     n = len(places)
     if n == 0 or not (places.min() >= -_ROUNDING and places.max() <= 1 + _ROUNDING):
         raise ValueError(f"a mean asks for values in [{bottom}, {top}], and at least one.")
     p = min(max(float(places.mean()), 0.0), 1.0)
-    variance = (float(((places - p) ** 2).sum()) + p**2 + (1 - p) ** 2) / n
+    low, high = (float(places.min()), float(places.max())) if np.ptp(places) > _ROUNDING else (0.0, 1.0)
+    variance = (float(((places - p) ** 2).sum()) + (p - low) ** 2 + (high - p) ** 2) / n
     size = max(n, n * p * (1 - p) / variance)
     low, high = wilson(p * size, size, confidence)
     return Interval(bottom + low * (top - bottom), bottom + high * (top - bottom))

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
+from rbench.corruptions.sequence_tables import AGAINST_FIRST as NOISES
 from rbench.errors import UsageError
 
 Against = Literal["first", "previous"]
-NOISES = ("gaussian_noise", "shot_noise", "speckle_noise")
 DIFFICULTIES = (1, 2, 3)
 
 
