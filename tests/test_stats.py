@@ -67,7 +67,7 @@ def test_a_hand_computed_clustered_interval():
     # p = 1/2; squares 4 x 1/16, and 1/16 from each end seen; s^2 = (1/4 + 1/8)/4; size 4 x 1/4 / (3/32) = 32/3
     assert tuple(clustered([0.25, 0.25, 0.75, 0.75])) == pytest.approx(tuple(wilson(16 / 3, 32 / 3)))
     # the same, in [1, 3]
-    assert clustered([1.5, 1.5, 2.5, 2.5], 3, 1) == pytest.approx([1 + 2 * end for end in wilson(8 / 3, 16 / 3)])
+    assert clustered([1.5, 1.5, 2.5, 2.5], 3, 1) == pytest.approx([1 + 2 * end for end in wilson(16 / 3, 32 / 3)])
 
 
 def test_equal_values_promise_no_certainty():
