@@ -124,8 +124,7 @@ def motion(x: Tensor, radius: int, sigma: float, angle: Tensor, *, truncate: boo
     height, width = x.shape[-2:]
     weights, right, down = _taps(radius, sigma, angle)
     if truncate:
-        outside = (right.abs() >= width) | (down.abs() >= height)
-        weights = weights * (outside.cumsum(1) == 0)
+        weights = weights * ((right.abs() < width) & (down.abs() < height))  # once outside, outside for good
     padded = pad(x, (2 * radius,) * 4, mode="replicate")
     gather = _added if x.device.type == "cpu" else _gathered
     return gather(padded, weights.to(x.dtype), right + 2 * radius, down + 2 * radius, height, width)

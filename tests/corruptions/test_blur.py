@@ -166,3 +166,11 @@ def test_blurs_do_not_depend_on_who_shares_the_batch():
         together = apply(x)
         assert torch.equal(together[3:4], apply(x[3:4]))
         assert torch.equal(together[[7, 2]], apply(x[[7, 2]]))
+
+
+def test_no_plane_of_a_zoom_is_left_to_a_rounding_of_its_own(monkeypatch):
+    monkeypatch.setattr(blur, "truncated", lambda x, _: x)
+    x = torch.cat([picture(64, seed=seed) for seed in range(6)])
+    together = blur.zoom_blur(x, NONE, 1, 1.11, 0.01)
+    assert torch.equal(together[[3]], blur.zoom_blur(x[[3]], NONE, 1, 1.11, 0.01))
+    assert torch.equal(together[[10, 0]], blur.zoom_blur(x[[10, 0]], NONE, 1, 1.11, 0.01))
