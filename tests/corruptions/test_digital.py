@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rbench.corruptions import digital
 from rbench.corruptions.digital import jpeg_compression, pixelate, pixelate_variant, stored_as_jpeg
 from rbench.corruptions.generators import Generator
 
@@ -51,14 +50,6 @@ def test_jpeg_has_the_pixels_of_pillow(size, quality):
 def test_files_are_stored_as_the_authors_did():
     y = images(3, 48, 67)
     assert torch.equal(stored_as_jpeg(y), each(y, lambda image: stored(image, quality=85, optimize=True)))
-
-
-def test_threads_change_nothing(monkeypatch):
-    y = images(5, 40, 40)
-    alone = stored_as_jpeg(y)
-    monkeypatch.setattr(digital, "_WORTH_A_THREAD", 1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert torch.equal(stored_as_jpeg(y), alone)
 
 
 @settings(deadline=None, max_examples=60)
