@@ -12,6 +12,7 @@ from rbench.corruptions.randomness import Stream
 from rbench.errors import UsageError
 from rbench.rng import Draws
 
+PART = 2**20  # numbers that are corrupted at a time: 7 images of 224 pixels, 341 of 32
 Images = TypeVar("Images", Tensor, np.ndarray[Any, Any])
 
 
@@ -38,14 +39,25 @@ def corrupt(
     numbers = torch.arange(len(x)) if samples is None else torch.as_tensor(samples)
     if len(numbers) != len(x):
         raise UsageError(f"{len(numbers)} numbers for {len(x)} images; give each image one.")
-    rng = stream(seed, corruption, severity, numbers.to(x.device))
-    y = Generator(generator, table)(x, corruption, severity, rng)
+    y = corrupted(x, corruption, severity, Generator(generator, table), seed, numbers)
     if jpeg85:
         from rbench.corruptions.digital import stored_as_jpeg
 
         y = stored_as_jpeg(y)
     found = y if given.dtype == torch.uint8 else y.to(given.dtype) / 255
     return found if isinstance(images, Tensor) else found.numpy()
+
+
+def corrupted(x: Tensor, corruption: str, severity: int, generator: Generator, seed: int, samples: Tensor) -> Tensor:
+    """The corrupted images, uint8 [B, 3, H, W], of images uint8 [B, 3, H, W] with their numbers, int64 [B].
+
+    On a CPU a part of the batch at a time, which saves memory and time: larger tensors are new to it every time. What
+    comes back does not depend on the parts. Raises `UsageError` as `Generator` does.
+    """
+    size = max(1, PART // x[0].numel()) if x.device.type == "cpu" else len(x)
+    parts = zip(x.split(size), samples.to(x.device).split(size), strict=True)
+    made = [generator(part, corruption, severity, stream(seed, corruption, severity, ids)) for part, ids in parts]
+    return torch.cat(made)
 
 
 def stream(seed: int, corruption: str, severity: int, samples: Tensor) -> Stream:

@@ -162,8 +162,19 @@ def _gathered(padded: Tensor, weights: Tensor, right: Tensor, down: Tensor, heig
 def clipped_zoom(x: Tensor, factor: float) -> Tensor:
     """The middle of images x [B, C, H, W], enlarged by a factor >= 1 with bilinear weights to H x W pixels again.
 
-    The corners of the cut and of the enlarged image coincide; what is over is trimmed, as with
-    `scipy.ndimage.zoom(order=1)` in the authors' code.
+    What `enlarged` makes too much is trimmed on both sides.
+    """
+    height, width = x.shape[-2:]
+    large = enlarged(x, factor)
+    top, left = (large.shape[-2] - height) // 2, (large.shape[-1] - width) // 2
+    return large[..., top : top + height, left : left + width]
+
+
+def enlarged(x: Tensor, factor: float) -> Tensor:
+    """The middle of images x [B, C, H, W], enlarged by a factor >= 1 with bilinear weights to H x W pixels or more.
+
+    The corners of the cut and of the enlarged image coincide, as with `scipy.ndimage.zoom(order=1)` in the authors'
+    code.
     """
     height, width = x.shape[-2:]
     rows, columns = ceil(height / factor), ceil(width / factor)
@@ -172,6 +183,4 @@ def clipped_zoom(x: Tensor, factor: float) -> Tensor:
     if not x.is_contiguous():
         cut = cut.contiguous(memory_format=torch.channels_last)  # many channels side by side are quickest
     size = round(rows * factor), round(columns * factor)
-    large = interpolate(cut, size, mode="bilinear", align_corners=True)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return large[..., top : top + height, left : left + width]
+    return interpolate(cut, size, mode="bilinear", align_corners=True)

@@ -13,8 +13,8 @@ from rbench.corruptions.generators import SMALLEST, quantised
 from rbench.corruptions.noise import gaussian_noise, shot_noise, speckle_noise
 from rbench.corruptions.randomness import Randomness, Stream
 from rbench.corruptions.sequence_tables import AGAINST_FIRST, GEOMETRIC, Sweep, sweep
-from rbench.corruptions.snow import _flakes, _whitened
-from rbench.corruptions.spatter import _water
+from rbench.corruptions.snow import flakes, whitened
+from rbench.corruptions.spatter import water
 from rbench.errors import UsageError
 from rbench.rng import Draws
 
@@ -76,8 +76,8 @@ def _motion_blur(x: Tensor, rng: Randomness, plan: Sweep) -> Iterator[Tensor]:  
 def _snow(x: Tensor, rng: Randomness, plan: Sweep) -> Iterator[Tensor]:
     """The flakes of one layer, blurred along a wind that turns."""
     loc, scale, zoom, threshold, radius, sigma, blend = plan.constants
-    still = truncated(_flakes(x, rng, loc, scale, threshold, lambda noise: clipped_zoom(noise, zoom)))
-    ground = _whitened(x, blend)
+    still = truncated(flakes(x, rng, loc, scale, threshold, lambda noise: clipped_zoom(noise, zoom)))
+    ground = whitened(x, blend)
     for angle in plan.values:
         layer = rounded(motion(still, int(radius), sigma, x.new_full((len(x),), angle)))
         yield ground + layer + layer.flip(2, 3)
@@ -101,7 +101,7 @@ def _spatter(x: Tensor, rng: Randomness, plan: Sweep) -> Iterator[Tensor]:
     layer = gaussian(rng.normal(x.shape[-2:]).double() * scale + loc, sigma)
     layer = torch.where(layer < threshold, 0.0, layer)
     for _ in range(plan.frames):
-        yield _water(x, layer, threshold, strength)
+        yield water(x, layer, threshold, strength)
         layer = dripped(layer, weights)
 
 

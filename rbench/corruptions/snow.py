@@ -1,12 +1,10 @@
 """Snow: flakes of enlarged noise, blurred along the wind, over a whitened image."""
 
 from collections.abc import Callable
-from math import ceil
 
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from rbench.corruptions.filters import clipped_zoom, motion, rounded, truncated
+from rbench.corruptions.filters import clipped_zoom, enlarged, motion, rounded, truncated
 from rbench.corruptions.randomness import Randomness
 
 GRAY = (0.299, 0.587, 0.114)
@@ -30,10 +28,10 @@ def snow(
     image, blend x + (1 - blend) max(x, 1.5 gray(x) + 0.5). Requests of `rng`: normal(H, W), then the uniform angle in
     [-135, -45) degrees. Hendrycks and Dietterich, ICLR 2019, `snow`.
     """
-    layer = _flakes(x, rng, loc, scale, threshold, lambda noise: clipped_zoom(noise, zoom))
+    layer = flakes(x, rng, loc, scale, threshold, lambda noise: clipped_zoom(noise, zoom))
     angle = rng.uniform((), -135, -45)
     layer = rounded(motion(truncated(layer), int(blur_radius), blur_sigma, angle))
-    return _whitened(x, blend).add_(layer).add_(layer.flip(2, 3))
+    return whitened(x, blend).add_(layer).add_(layer.flip(2, 3))
 
 
 def snow_variant(
@@ -52,14 +50,14 @@ def snow_variant(
     They are cut to bytes after the blur only; and the enlarged layer, some pixels larger than the image, is blurred
     before it is trimmed, to its upper left part. (Its blur drops steps as long as the layer, but reaches 24 pixels.)
     """
-    layer = _flakes(x, rng, loc, scale, threshold, lambda noise: _enlarged(noise, zoom))
+    layer = flakes(x, rng, loc, scale, threshold, lambda noise: enlarged(noise, zoom))
     angle = rng.uniform((), -135, -45)
     layer = rounded(motion(layer, int(blur_radius), blur_sigma, angle))
     layer = layer[..., : x.shape[-2], : x.shape[-1]]
-    return _whitened(x, blend).add_(layer).add_(layer.flip(2, 3))
+    return whitened(x, blend).add_(layer).add_(layer.flip(2, 3))
 
 
-def _flakes(
+def flakes(
     x: Tensor, rng: Randomness, loc: float, scale: float, threshold: float, enlarge: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """Enlarged noise above the threshold, [B, 1, H', W'] in [0, 1]."""
@@ -68,15 +66,7 @@ def _flakes(
     return noise.masked_fill_(noise < threshold, 0).clamp_(0, 1).to(x)
 
 
-def _enlarged(x: Tensor, factor: float) -> Tensor:
-    """`filters.clipped_zoom` before the trimming."""
-    cut = [ceil(size / factor) for size in x.shape[-2:]]
-    top, left = ((size - part) // 2 for size, part in zip(x.shape[-2:], cut, strict=True))
-    middle = x[..., top : top + cut[0], left : left + cut[1]]
-    return interpolate(middle, [round(part * factor) for part in cut], mode="bilinear", align_corners=True)
-
-
-def _whitened(x: Tensor, blend: float) -> Tensor:
+def whitened(x: Tensor, blend: float) -> Tensor:
     """Images blended with a brighter, greyer copy."""
     red, green, blue = x.split(1, dim=1)
     gray = GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue

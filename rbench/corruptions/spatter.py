@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from rbench.corruptions.edges import box, canny, distances, embossed, equalised
+from rbench.corruptions.edges import box, canny, embossed, equalised, thickness
 from rbench.corruptions.filters import gaussian
 from rbench.corruptions.parts import in_parts
 from rbench.corruptions.randomness import Randomness
@@ -27,7 +27,7 @@ def spatter(
     `strength` pixels. An image without drops stays as it is. Request: normal (H, W).
     """
     noise = rng.normal(x.shape[-2:])
-    splash = _mud if mud else _water
+    splash = _mud if mud else water
 
     def spattered(part: Tensor, numbers: Tensor) -> Tensor:
         # In float64, since a pixel that comes to the other side of a threshold would change many.
@@ -37,12 +37,11 @@ def spatter(
     return in_parts(spattered, x, noise)
 
 
-def _water(x: Tensor, layer: Tensor, threshold: float, strength: float) -> Tensor:  # noqa: ARG001
+def water(x: Tensor, layer: Tensor, threshold: float, strength: float) -> Tensor:  # noqa: ARG001
     """Turquoise light, by the depth of the water and by how its surface slopes near the edges of drops."""
     # The authors' cast to a byte drops whole multiples of 256.
     depth = (layer * 255).to(torch.int32).bitwise_and_(255).float()
-    # Distances are multiples of 1e-4 before they are averaged, and the nudge keeps whole means whole.
-    inside = box(distances(canny(depth, 50, 150), DEPTH)).add_(5e-6).floor_()
+    inside = thickness(canny(depth, 50, 150), DEPTH)
     light = box(embossed(equalised(inside, DEPTH + 1))).round_().mul_(depth)
     brightest = light.amax((1, 2), keepdim=True)
     light = (light / torch.where(brightest > 0, brightest, 1.0)).mul_(strength)

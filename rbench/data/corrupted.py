@@ -8,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rbench.corruptions.corrupt import as_bytes, stream
+from rbench.corruptions.corrupt import as_bytes, corrupted
 from rbench.corruptions.digital import stored_as_jpeg
 from rbench.corruptions.generators import Generator, GeneratorName
 from rbench.corruptions.tables import SEVERITIES
 from rbench.datasets import Dataset
 from rbench.files import digest_of
 from rbench.types import IntArray
-
-CHUNK = 100  # images that are floats at a time
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,9 @@ class Corrupted:
 
     def images(self, samples: IntArray, group: int) -> npt.NDArray[Any]:
         """The uint8 images [n, 1, 3, H, W] of some samples at one severity."""
-        parts = [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
-        return np.concatenate([self._corrupt(part, group) for part in parts])[:, None]
-
-    def _corrupt(self, samples: IntArray, severity: int) -> npt.NDArray[np.uint8]:
         x = as_bytes(torch.from_numpy(np.ascontiguousarray(self.dataset.images(samples))))
-        rng = stream(self.seed, self.corruption, severity, torch.from_numpy(samples))
-        y = self.generator(x, self.corruption, severity, rng)
-        return np.asarray((stored_as_jpeg(y) if self.jpeg85 else y).numpy())
+        y = corrupted(x, self.corruption, group, self.generator, self.seed, torch.from_numpy(samples))
+        return (stored_as_jpeg(y) if self.jpeg85 else y).numpy()[:, None]
 
 
 def generated(

@@ -39,7 +39,7 @@ def imagenet_p(
     video = cells[first] / names[first][0]
     if (frames := len(decode(video))) < 2:
         raise MissingError(f"{video} has a single frame, which is no sequence. {advice}.")
-    like = VideoFiles(folder, dataset.classes, (), dataset.labels, Square(size), frames)
+    like = VideoFiles(folder, dataset.classes, (), dataset.labels, Square(size), frames=frames)
     provenance = {"source": "files", "files": folder, "official": "unknown", "transform": "none", "decoder": "PyAV"}
     return FileView(difficulties, frames, against(perturbation), provenance, like, cells, names)
 

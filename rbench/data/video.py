@@ -15,7 +15,7 @@ from rbench.errors import MissingError, UsageError
 class VideoFiles(ImageFiles):
     """Labelled videos of `frames` frames, decoded on demand to uint8 [n, frames, 3, size, size], never scaled."""
 
-    frames: int
+    frames: int = 0
 
     def _decode(self, path: Path) -> npt.NDArray[np.uint8]:
         video = decode(path)

@@ -71,9 +71,9 @@ def _corrupted(clean: "Tensor", maker: Generator, corruption: str, severity: int
     """One version of an image [1, 3, H, W], as [H, W, 3]."""
     import torch
 
-    from rbench.corruptions.corrupt import stream
+    from rbench.corruptions.corrupt import corrupted
 
-    return _pixels(maker(clean, corruption, severity, stream(seed, corruption, severity, torch.zeros(1).long())))
+    return _pixels(corrupted(clean, corruption, severity, maker, seed, torch.zeros(1).long()))
 
 
 def _pixels(image: "Tensor") -> Images:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rbench.corruptions.corrupt import stream
+from rbench.corruptions.corrupt import corrupted
 from rbench.corruptions.generators import Generator
 from rbench.datasets import Dataset
 from rbench.making.arrays import Arrays
@@ -67,8 +67,8 @@ def make_blocks(
         answer = bench.layout.found(corruption, severity, samples)
         if answer is None:
             images = colour_images(bench.dataset, samples) if images is None else images
-            rng = stream(order.seed, corruption, severity, torch.tensor(samples))
-            rows = order.generator(images, corruption, severity, rng).permute(0, 2, 3, 1).contiguous().numpy()
+            made = corrupted(images, corruption, severity, order.generator, order.seed, torch.tensor(samples))
+            rows = made.permute(0, 2, 3, 1).contiguous().numpy()
             answer = bench.layout.write(corruption, severity, samples, rows)
             fresh += len(samples)
         written[severity, start] = answer

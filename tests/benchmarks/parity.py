@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 import rbench
 from rbench.agreement import compare
-from rbench.evaluating import Evaluation
 from rbench.catalog import Catalog
 from rbench.data.arrays import ArrayDataset
+from rbench.evaluating import Evaluation
 from rbench.models.load import fill, read_weights
 from rbench.models.resnet import resnet18
 from rbench.store import Run

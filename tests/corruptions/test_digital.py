@@ -63,6 +63,12 @@ def test_pixelate_has_the_pixels_of_pillow(height, width, factor):
         assert torch.equal(function(y.float() / 255, None, factor), found / 255)
 
 
+@pytest.mark.parametrize(("height", "width", "factor"), [(299, 299, 0.95), (33, 97, 0.8), (65, 128, 0.9)])
+def test_pixels_on_the_border_of_a_box_go_where_pillow_has_them(height, width, factor):
+    y = images(1, height, width)
+    assert torch.equal(pixelate(y, None, factor), each(y, resized(factor, Image.Resampling.BOX)))
+
+
 def test_the_two_generators_differ_where_a_place_lies_between_two_pixels():
     y = images(1, 299, 299)
     box = Generator("hendrycks")(y, "pixelate", 4, None)

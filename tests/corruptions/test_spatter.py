@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import correlate, gaussian_filter
 
 from rbench.corruptions import parts
-from rbench.corruptions.edges import box, canny, distances, embossed, equalised
+from rbench.corruptions.edges import box, canny, distances, embossed, equalised, thickness
 from rbench.corruptions.randomness import Replay
 from rbench.corruptions.spatter import BROWN, smoothed, spatter
 
@@ -69,6 +69,7 @@ def test_weak_edges_count_where_they_touch_strong_ones_of_the_same_image():
     found = canny(y, 50, 150)
     assert found[0, 3:5, :].any(0).all()
     assert not found[1].any()
+    assert not canny(y, 80, 150)[0, :, 8:].any()
 
 
 def test_distances_are_of_the_shortest_ways():
@@ -84,6 +85,13 @@ def test_distances_are_of_the_shortest_ways():
             wide = np.where(longer >= 2 * shorter, longer + 0.1969 * shorter, 0.7969 * longer + 0.6031 * shorter)
             nearest = np.minimum(nearest, wide)
         np.testing.assert_allclose(away, nearest, atol=1e-5)
+
+
+def test_thickness_is_the_floor_of_exact_means():
+    edges = torch.rand(20, 64, 64, generator=torch.Generator().manual_seed(1)) < 0.003
+    exact = (distances(edges, 20).double() * 10_000).round().long().numpy()
+    whole = [correlate(away, np.ones((3, 3), dtype=int), mode="mirror") // 90_000 for away in exact]
+    assert (thickness(edges, 20).numpy() == np.stack(whole)).all()
 
 
 def test_without_edges_all_distances_are_the_most():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import rbench
+from rbench.corruptions.corrupt import PART
 from rbench.data.arrays import ArrayDataset
-from rbench.data.corrupted import CHUNK, generated
+from rbench.data.corrupted import generated
 from rbench.data.digits import digits
 from rbench.errors import UsageError
 
@@ -21,11 +22,12 @@ def test_a_view_holds_what_corrupt_makes_of_each_sample():
     assert (view.groups, view.frames) == ((2, 4), 1)
 
 
-def test_chunks_do_not_show():
+def test_parts_do_not_show():
+    part = PART // (3 * 32 * 32)
     data = digits("test")
     view = generated(data, 0, corruption="spatter")
-    whole = view.images(np.arange(CHUNK + 20), 3)
-    assert (whole[CHUNK - 5 : CHUNK + 5] == view.images(np.arange(CHUNK - 5, CHUNK + 5), 3)).all()
+    whole = view.images(np.arange(part + 20), 3)
+    assert (whole[part - 5 : part + 5] == view.images(np.arange(part - 5, part + 5), 3)).all()
 
 
 def test_provenance_and_digest_tell_views_apart(monkeypatch):
