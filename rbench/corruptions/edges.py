@@ -90,8 +90,7 @@ def distances(edges: Tensor, most: float) -> Tensor:
 
 def thickness(edges: Tensor, most: float) -> Tensor:
     """Means of distances over 3 x 3 pixels, cut down to whole ones."""
-    # Distances are multiples of 1e-4 but for float32, and the nudge keeps whole means whole.
-    return box(distances(edges, most)).add_(5e-6).floor_()
+    return box(distances(edges, most)).floor_()
 
 
 def _step(away: Tensor, down: int, right: int, length: float) -> None:
