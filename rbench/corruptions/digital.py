@@ -60,9 +60,9 @@ def pixelate_variant(x: Tensor, rng: Randomness, factor: float) -> Tensor:  # no
     """As `pixelate`, but at each place stands the nearest averaged pixel, by Pillow's filter NEAREST."""
     height, width = x.shape[-2:]
     small = boxed(as_bytes(x), int(height * factor), int(width * factor))
-    rows = small.index_select(-2, _nearest(small.shape[-2], height, x.device))
-    columns = rows.mT.contiguous().index_select(-2, _nearest(small.shape[-1], width, x.device))
-    return like(columns.mT.contiguous(), x)
+    # Columns first, while there are few rows to transpose.
+    columns = small.mT.contiguous().index_select(-2, _nearest(small.shape[-1], width, x.device))
+    return like(columns.mT.contiguous().index_select(-2, _nearest(small.shape[-2], height, x.device)), x)
 
 
 def boxed(y: Tensor, height: int, width: int) -> Tensor:
