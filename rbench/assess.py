@@ -6,7 +6,7 @@ from inspect import signature
 
 from rbench import flags
 from rbench.catalog import bind, resolve
-from rbench.errors import UsageError
+from rbench.errors import UndefinedError, UsageError
 from rbench.metrics.baseline import Baseline
 from rbench.stand_ins import of_view
 from rbench.store import Run
@@ -15,9 +15,13 @@ from rbench.types import Call, Finding, ModelCard, Outcomes, Reported, Score, Sc
 
 @dataclass(frozen=True)
 class Assessment:
-    """The scores of a run by name, None where a probe is not complete, and all that was found about them."""
+    """The scores of a run by name, None where a probe is not complete, and all that was found about them.
+
+    `undefined` says of scores that can have no value why.
+    """
 
     scores: Mapping[str, Score | None]
+    undefined: Mapping[str, str]
     findings: tuple[Finding, ...]
     diagnosed: bool
 
@@ -52,10 +56,16 @@ def assess(suite: Suite, run: Run, card: ModelCard | None = None, baseline: Base
         )
         for name in evidence
     }
-    scores = {spec.name: _score(suite, spec, evidence, findings, card, baseline) for spec in suite.scores}
+    scores: dict[str, Score | None] = {}
+    undefined: dict[str, str] = {}
+    for spec in suite.scores:
+        try:
+            scores[spec.name] = _score(suite, spec, evidence, findings, card, baseline)
+        except UndefinedError as error:
+            scores[spec.name], undefined[spec.name] = None, str(error)
     every = (*general, *(f for name in evidence for f in findings[name]), *_of_scores(scores))
     diagnosed = suite.diagnose and run.measurements() is not None and evidence.keys() >= {p.name for p in suite.probes}
-    return Assessment(scores, tuple(dict.fromkeys(every)), diagnosed)
+    return Assessment(scores, undefined, tuple(dict.fromkeys(every)), diagnosed)
 
 
 def _score(
@@ -73,6 +83,8 @@ def _score(
     metric = bind(Call(spec.use, spec.args), given=("probes", *wanted))
     try:
         score: Score = metric([evidence[name] for name in spec.of], **{name: given[name] for name in wanted})
+    except UndefinedError:
+        raise
     except ValueError as error:
         raise UsageError(f"{spec.use} cannot score the probes {', '.join(spec.of)}: {error}.") from error
     own = [finding for name in spec.of for finding in findings[name]]

@@ -44,6 +44,10 @@ class AttackError(RbenchError):
     exit_code = 4
 
 
+class UndefinedError(ValueError):
+    """A score has no value, because a baseline's own is 0 or less; the others of the evaluation stand."""
+
+
 class StoreError(RbenchError):
     """A run folder cannot be written, or belongs to another evaluation."""
 

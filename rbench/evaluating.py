@@ -125,7 +125,10 @@ def concluded(
 ) -> Evaluation:
     """A finished evaluation with its sheet of one row; `todo` blocks were run now, `total` counts all samples."""
     columns = tuple(sheet.column_of(suite, spec) for spec in suite.scores)
-    cells = {(subject.name, f"{suite.name}:{name}"): Cell(score, total) for name, score in found.scores.items()}
+    cells = {
+        (subject.name, f"{suite.name}:{name}"): Cell(score, total, undefined=found.undefined.get(name, ""))
+        for name, score in found.scores.items()
+    }
     scores = {name: score for name, score in found.scores.items() if score is not None}
     title = subject.card.title if subject.card is not None else subject.name
     protocol = (sheet.protocol_of(suite, variant, total), *sheet.origin_of(suite, run.manifest() or {}, baseline))

@@ -9,11 +9,12 @@ from rbench.types import Score, Verdict, verdict_of
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows in one place: a score, or else the command that would fill it."""
+    """What a table shows in one place: a score, or else the command that would fill it, or why nothing can."""
 
     score: Score | None = None
     total: int = 0
     missing: str = ""
+    undefined: str = ""
 
     @property
     def verdict(self) -> Verdict:

@@ -84,7 +84,11 @@ def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Varian
     total = int(manifest["total"])
     baseline = baseline_of(catalog, suite, root, variant)
     found = assess(suite, run, claiming(catalog.model(model), variant), baseline)
-    cells = {name: Cell(score, total, "" if score else fill) for name, score in found.scores.items()}
+    reasons = found.undefined
+    cells = {
+        name: Cell(score, total, "" if score or name in reasons else fill, reasons.get(name, ""))
+        for name, score in found.scores.items()
+    }
     return _Row(cells, total, found.shown, origin_of(suite, manifest, baseline))
 
 

@@ -226,3 +226,19 @@ def test_a_plan_names_the_views(views):
         (name, 30, 3) for name in ("clean", "one", "two", "film")
     ]
     assert rows[1]["attack"].endswith("views_code.py:darker")
+
+
+def test_a_score_without_a_value_says_why_and_the_others_stand(views, tmp_path):
+    limit = 20  # the baseline errs on none of these images, even if they are a little darker
+    catalog = views()
+    shelf = tmp_path / "shelf" / "suites" / "views.toml"
+    shelf.write_text(shelf.read_text().replace("severities = [1, 2]", "severities = [0]"))
+    run = rbench.evaluate("at-digits", "views", limit=limit, catalog=catalog, runs=tmp_path / "runs")
+    assert "ce" not in run.scores
+    assert run.scores["error"].n == limit
+    from rbench.report import render
+
+    reason = "baseline 'standard-digits' has error 0 of 'one', and nothing can be divided by 0"
+    assert f"No value, at-digits CE: {reason}." in render(run.sheet, "terminal")
+    assert reason in render(run.sheet, "json")
+    assert reason in rbench.table("views", limit=limit, catalog=catalog, runs=tmp_path / "runs", form="markdown")

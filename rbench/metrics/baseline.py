@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from rbench.catalog import read_spec
-from rbench.errors import MissingError, UsageError
+from rbench.errors import MissingError, UndefinedError, UsageError
 from rbench.files import sha256
 from rbench.metrics._images import Pairing, errors, flips, mean, top5s, zipfs
 from rbench.metrics.rankings import FARTHEST_TOP5, FARTHEST_ZIPF, TOP
@@ -110,7 +110,8 @@ class Baseline:
     def unit(self, kind: Kind, probe: str, groups: tuple[int, ...]) -> float:
         """The value of a probe to divide by, of the same severities or difficulty as what is divided.
 
-        Raises `ValueError` that names baseline and probe if there is none, if it is of others, or if it is 0.
+        Raises `ValueError` that names baseline and probe if there is none, or if it is of others, and `UndefinedError`
+        if it is 0.
         """
         value, what = self.of(kind, probe), KINDS[kind][0]
         own = self.severities.get(probe, groups) if kind == "error" else (self.difficulty,)
@@ -120,7 +121,7 @@ class Baseline:
                 f"baseline {self.name!r} has its {what} of {probe!r} at {level} {_listed(own)}, not {_listed(groups)}"
             )
         if value == 0:
-            raise ValueError(f"baseline {self.name!r} has {what} 0 of {probe!r}, and nothing can be divided by 0")
+            raise UndefinedError(f"baseline {self.name!r} has {what} 0 of {probe!r}, and nothing can be divided by 0")
         return value
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rbench.errors import UndefinedError
 from rbench.metrics._images import Images, errors, mean_score
 from rbench.metrics.baseline import Baseline
 from rbench.types import Outcomes, Score
@@ -62,7 +63,7 @@ def relative_mce(probes: Sequence[Outcomes], names: Sequence[str], baseline: Bas
     for name, part in zip(names[1:], parts, strict=True):
         unit = baseline.unit("error", name, part.groups) - baseline.of("error", CLEAN)
         if unit <= 0:
-            raise ValueError(f"baseline {baseline.name!r} is no worse under {name!r} than on clean images")
+            raise UndefinedError(f"baseline {baseline.name!r} is no worse under {name!r} than on clean images")
         rises.append(_rise(part, clean).over(unit))
     return mean_score(names[1:], rises)
 

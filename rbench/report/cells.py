@@ -80,9 +80,19 @@ def best(sheet: Sheet, key: str) -> set[str]:
 
 
 def footnotes(sheet: Sheet) -> list[str]:
-    """Findings that cast doubt, each with the cells that it concerns, then the commands that fill empty cells."""
+    """Findings that cast doubt, each with the cells that it concerns, then why cells are empty and what fills them."""
     commands = dict.fromkeys(cell.missing for model, _ in sheet.rows for _, cell in _row(sheet, model) if cell.missing)
-    return [*doubts(sheet), *(f"To fill an empty cell: {command}" for command in commands)]
+    return [*doubts(sheet), *_undefined(sheet), *(f"To fill an empty cell: {command}" for command in commands)]
+
+
+def _undefined(sheet: Sheet) -> list[str]:
+    """A line for each reason why cells can have no value."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for model, _ in sheet.rows:
+        for title, cell in _row(sheet, model):
+            if cell.undefined:
+                places.setdefault(cell.undefined, {}).setdefault(model, []).append(title)
+    return [f"No value, {_where(cells)}: {reason}." for reason, cells in places.items()]
 
 
 def doubts(sheet: Sheet) -> list[str]:

@@ -33,6 +33,8 @@ def json(sheet: Sheet) -> str:
     cells: dict[str, dict[str, Any]] = {model: {} for model, _ in sheet.rows}
     for (model, key), cell in sheet.cells.items():
         cells[model][key] = {**_entry(cell), "total": cell.total, "missing": cell.missing}
+        if cell.undefined:
+            cells[model][key]["undefined"] = cell.undefined
     verdicts: dict[str, dict[str, str]] = {}
     for (model, suite), verdict in sheet.verdicts.items():
         verdicts.setdefault(model, {})[suite] = verdict
