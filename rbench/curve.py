@@ -181,7 +181,7 @@ def _answers(suite: Suite, probe: str, asked: Sequence[Mapping[str, Outcomes] | 
         if evidence is not None:
             answers.append(evidence[probe])
             continue
-        plain = next((p.name for p in suite.probes if p.attack is None), None)
+        plain = next((p.name for p in suite.probes if p.attack is None and p.data is None), None)
         if plain is None:
             raise UsageError(
                 f"eps 0 asks for the clean accuracy, and suite {suite.name!r} has no probe without attack."
@@ -194,7 +194,7 @@ def _rows(clean: Outcomes, like: Outcomes) -> Outcomes:
     """The clean outcomes of the samples that a probe asks."""
     place = {int(sample): row for row, sample in enumerate(clean.sample)}
     rows = np.array([place[int(sample)] for sample in like.sample])
-    return Outcomes(**{name: values[rows] for name, values in vars(clean).items()})
+    return Outcomes(**{name: values[rows] for name, values in vars(clean).items() if len(values)})
 
 
 def _lost(raw: Sequence[Outcomes], held: Sequence[Outcomes]) -> int:

@@ -32,7 +32,7 @@ def suite(**probes):
     asked = tuple(Probe(name, None if name == "clean" else Call("a:b"), **more) for name, more in probes.items())
     scores = [ScoreSpec(name, "rbench.metrics:accuracy", (name,)) for name in probes]
     scores += [ScoreSpec("worst", "rbench.metrics:worst_case", tuple(probes))]
-    return Suite("s", 1, "s", "digits", Call("a:b"), Threat("linf", "8/255"), asked, tuple(scores))
+    return Suite("s", 1, "s", "digits", Call("a:b"), asked, tuple(scores), Threat("linf", "8/255"))
 
 
 @pytest.fixture
