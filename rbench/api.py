@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbench import backends, identity, planner, reference, sheet, sources
+from rbench import backends, planner, reference, sheet, sources
 from rbench.assess import assess
 from rbench.catalog import Catalog, resolve
 from rbench.codes import CODES, diagnostic
 from rbench.errors import UsageError
-from rbench.evaluating import Evaluation, Means, concluded, interruptible, run_lacking
+from rbench.evaluating import Evaluation, Means, concluded, interruptible, tasks_of
 from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
-from rbench.store import Run, set_aside
+from rbench.store import set_aside
 from rbench.subject import subject_of
 
 if TYPE_CHECKING:
@@ -59,31 +59,27 @@ def evaluate(
     for score in spec.scores:
         resolve(score.use)  # a misspelt metric must not wait for the attacks
     subject = subject_of(catalog, model, variant, spec)
-    root = runs_root(runs)
+    reasons: dict[str, str] = {}
     with data_source(data_dir, download):
         dataset = dataset_of(spec)
         if allow_partial:
-            variant = replace(variant, missing=tuple(sources.missing(spec, seed, dataset)))
+            reasons = sources.missing(spec, seed, dataset)
+            variant = replace(variant, missing=tuple(reasons))
             spec = variant.apply(catalog.suite(suite))
-        run = Run(planner.run_folder(root, spec.name, subject.name, variant))
+        *others, task = tasks_of(catalog, spec, subject, dataset, variant, runs_root(runs))
         if fresh:
-            set_aside(run.folder)
-        means = Means(batch, workers, device, progress)
-        todo = run_lacking(spec, subject, identity.surrogates(catalog, spec), dataset, variant, run, means)
-        other = reference.model_to_run(catalog, spec)
-        if other is not None and (other != subject.name or variant.weights_file is not None):
-            own = replace(variant, weights_file=None)
-            compared = subject_of(catalog, other, own, spec)
-            theirs = Run(planner.run_folder(root, spec.name, other, own))
-            if fresh and not reference.is_usable(catalog, spec, theirs, own):
-                set_aside(theirs.folder)
-            todo += run_lacking(spec, compared, identity.surrogates(catalog, spec), dataset, own, theirs, means)
-        baseline = reference.baseline_of(catalog, spec, root, variant)
-    with run.writing(run.manifest() or {}):
+            stale = [task, *(other for other in others if not other.settled)]
+            for old in stale:
+                set_aside(old.run.folder)
+        todo = sum(each.complete(Means(batch, workers, device, progress)) for each in (*others, task))
+    run = task.run
+    baseline = reference.baseline_of(catalog, spec, runs_root(runs), variant, task.manifest)
+    with run.writing(task.manifest):
         found = assess(spec, run, sheet.claiming(subject.card, variant), baseline)
         run.judged(found.verdict, found.findings, diagnosed=found.diagnosed)
     done = concluded(spec, subject, run, variant, todo, len(dataset.labels), found, baseline)
-    return replace(done, left_out=variant.left_out(catalog.suite(suite)))
+    lost = (f"probe {name}: {reason}" for name, reason in reasons.items())
+    return replace(done, left_out=(*lost, *variant.left_out(catalog.suite(suite))))
 
 
 def plan(
@@ -100,31 +96,32 @@ def plan(
     data_dir: str | Path | None = None,
     catalog: Catalog | None = None,
 ) -> list[dict[str, Any]]:
-    """What an evaluation would run: for each probe its attack, samples done, samples left and blocks left."""
+    """What an evaluation would run: for each probe its attack or view, samples done, samples left and blocks left.
+
+    Probes of the model that the suite compares with come first, after its name and a colon.
+    """
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
     subject = subject_of(catalog, model, variant, spec)
     with data_source(data_dir, download=False):
-        dataset = dataset_of(spec)
-        views = sources.views_of(spec, seed, dataset)
-    n = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
-    run = Run(planner.run_folder(runs_root(runs), spec.name, subject.name, variant))
+        tasks = tasks_of(catalog, spec, subject, dataset_of(spec), variant, runs_root(runs))
     rows = []
-    for job in identity.jobs(spec, subject, identity.surrogates(catalog, spec), dataset, views, seed):
-        left = planner.left(job, n, run.done(job))
-        samples = sum(map(len, left))
-        asked = job.probe.attack or job.probe.data
-        attack = asked.use if asked else "none"
-        rows.append(
-            {
-                "probe": job.probe.name,
-                "attack": attack,
-                "done": planner.count(n, job.probe) - samples,
-                "left": samples,
-                "blocks": len(left),
-            }
-        )
+    for task in tasks:
+        prefix = "" if task is tasks[-1] else f"{task.subject.name}: "
+        left = task.left()
+        for probe in spec.probes:
+            asked = probe.attack or probe.data
+            samples = sum(map(len, left[probe.name]))
+            rows.append(
+                {
+                    "probe": f"{prefix}{probe.name}",
+                    "attack": asked.use if asked else "none",
+                    "done": planner.count(task.n, probe) - samples,
+                    "left": samples,
+                    "blocks": len(left[probe.name]),
+                }
+            )
     lost = variant.left_out(catalog.suite(suite))
     return rows + [{"probe": "-", "attack": f"left out: {line}", "done": 0, "left": 0, "blocks": 0} for line in lost]
 

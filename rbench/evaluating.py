@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rbench import identity, planner, sheet, sources
+from rbench import identity, planner, reference, sheet, sources
 from rbench.assess import Assessment
-from rbench.datasets import Dataset
+from rbench.catalog import Catalog
+from rbench.datasets import Dataset, View
 from rbench.errors import InterruptedRunError
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
 from rbench.store import Run
-from rbench.subject import Subject, device_of, undisturbed, workers_for
-from rbench.types import Finding, Outcomes, Score, Suite, Verdict
+from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
+from rbench.types import Finding, Job, Outcomes, Score, Suite, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,35 +72,83 @@ class Means:
     progress: bool
 
 
-def run_lacking(
-    suite: Suite,
-    subject: Subject,
-    surrogates: Mapping[str, Subject],
-    dataset: Dataset,
-    variant: Variant,
-    run: Run,
-    means: Means,
-) -> int:
-    """Run what a run folder lacks of an evaluation; returns the number of blocks that it lacked."""
-    from rbench.progress import progress_bar
+@dataclass(frozen=True)
+class Task:
+    """One model on one suite: all that decides what comes out, and the folder that it is kept in."""
 
-    n = len(dataset.labels) if variant.limit is None else min(variant.limit, len(dataset.labels))
+    suite: Suite
+    subject: Subject
+    surrogates: Mapping[str, Subject]
+    dataset: Dataset
+    views: Mapping[str, View]
+    variant: Variant
+    run: Run
+
+    @property
+    def n(self) -> int:
+        """The number of samples."""
+        whole = len(self.dataset.labels)
+        return whole if self.variant.limit is None else min(self.variant.limit, whole)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """One job a probe."""
+        return identity.jobs(self.suite, self.subject, self.surrogates, self.dataset, self.views, self.variant.seed)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the run folder is pinned to."""
+        parts = self.suite, self.subject, self.surrogates, self.dataset, self.views
+        return identity.manifest(*parts, self.n, self.variant.seed)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the folder holds all of this very evaluation."""
+        return self.run.agrees(self.manifest) and all(self.run.findings(p.name) is not None for p in self.suite.probes)
+
+    def left(self) -> dict[str, list[range]]:
+        """The blocks of each probe that the folder lacks."""
+        return {job.probe.name: planner.left(job, self.n, self.run.done(job)) for job in self.jobs}
+
+    def complete(self, means: Means) -> int:
+        """Run what the folder lacks; returns the number of blocks that it lacked."""
+        from rbench.progress import progress_bar
+
+        suite, seed = self.suite, self.variant.seed
+        with self.run.writing(self.manifest):
+            todo = sum(map(len, self.left().values()))
+            unmeasured = suite.diagnose and suite.draws == 1 and self.run.measurements() is None
+            if unmeasured or any(self.run.findings(probe.name) is None for probe in suite.probes):
+                from rbench import engine, measure
+
+                module = self.subject.module
+                place = device_of(means.device, module)
+                source = _source(suite, self.subject, self.surrogates, self.dataset.digest, seed, place)
+                count = workers_for(means.workers, self.subject, place)
+                with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place):
+                    if unmeasured:
+                        self.run.measured(measure.look(source, suite.rules, self.n, seed, bar))
+                    engine.run(self.jobs, source, self.n, self.run, batch=means.batch, workers=count, progress=bar)
+        return todo
+
+
+def task_of(catalog: Catalog, suite: Suite, subject: Subject, dataset: Dataset, variant: Variant, root: Path) -> Task:
+    """The task that an evaluation is; `suite` is as `variant` has it. Raises `RbenchError`s for what is missing."""
     views = sources.views_of(suite, variant.seed, dataset)
-    jobs = identity.jobs(suite, subject, surrogates, dataset, views, variant.seed)
-    with run.writing(identity.manifest(suite, subject, surrogates, dataset, views, n, variant.seed)):
-        todo = sum(len(planner.left(job, n, run.done(job))) for job in jobs)
-        unmeasured = suite.diagnose and suite.draws == 1 and run.measurements() is None
-        if unmeasured or any(run.findings(job.probe.name) is None for job in jobs):
-            from rbench import engine, measure
+    run = Run(planner.run_folder(root, suite.name, subject.name, variant))
+    return Task(suite, subject, identity.surrogates(catalog, suite), dataset, views, variant, run)
 
-            place = device_of(means.device, subject.module)
-            source = _source(suite, subject, surrogates, dataset.digest, variant.seed, place)
-            count = workers_for(means.workers, subject, place)
-            with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(subject.module, place):
-                if unmeasured:
-                    run.measured(measure.look(source, suite.rules, n, variant.seed, bar))
-                engine.run(jobs, source, n, run, batch=means.batch, workers=count, progress=bar)
-    return todo
+
+def tasks_of(
+    catalog: Catalog, suite: Suite, subject: Subject, dataset: Dataset, variant: Variant, root: Path
+) -> list[Task]:
+    """The task of an evaluation; before it, if its scores compare with another model, that of this model."""
+    tasks = [task_of(catalog, suite, subject, dataset, variant, root)]
+    other = reference.model_to_run(catalog, suite)
+    if other is not None and (other != subject.name or variant.weights_file is not None):
+        own = replace(variant, weights_file=None)
+        tasks.insert(0, task_of(catalog, suite, subject_of(catalog, other, own, suite), dataset, own, root))
+    return tasks
 
 
 def _source(

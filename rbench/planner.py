@@ -8,10 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rbench.backends import counterpart
+from rbench.corruptions.tables import SEVERITIES
 from rbench.errors import UsageError, unknown
 from rbench.files import digest_of
 from rbench.probing import diagnosed
-from rbench.types import Job, Probe, Suite, Threat
+from rbench.types import Call, Job, Probe, Suite, Threat
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,7 @@ class Variant:
         return replace(probe, attack=attack) if attack is not None else None
 
     def left_out(self, suite: Suite) -> tuple[str, ...]:
-        """One line for every probe and score that this variant's backend, or what is missing, costs the suite."""
-        if self.missing:
-            return tuple(f"probe {name}: its data are missing" for name in self.missing)
+        """One line for every probe and score that this variant's backend costs the suite."""
         if self.backend is None:
             return ()
         suite = replace(suite, diagnose=False)
@@ -101,7 +100,7 @@ def _without(suite: Suite, missing: Collection[str]) -> Suite:
     """A suite without some probes: scores that have none left go, too, and the names of those that lack some say so."""
     if not missing:
         return suite
-    cells = {probe.name: len(probe.data.args.get("severities", (1,))) for probe in suite.probes if probe.data}
+    cells = {probe.name: _cells(probe.data) for probe in suite.probes if probe.data}
     scores = []
     for score in suite.scores:
         left = tuple(name for name in score.of if name not in missing)
@@ -113,6 +112,12 @@ def _without(suite: Suite, missing: Collection[str]) -> Suite:
             scores.append(replace(score, name=f"{score.name}*", title=title, of=left))
     probes = tuple(probe for probe in suite.probes if probe.name not in missing)
     return replace(suite, probes=probes, scores=tuple(scores))
+
+
+def _cells(data: Call) -> int:
+    """How many severities of a corruption a view has; a sequence counts once."""
+    whole = SEVERITIES if "corruption" in data.args else (1,)
+    return len(data.args.get("severities", whole))
 
 
 def jobs(

@@ -1,9 +1,10 @@
 """What the scores of a suite compare with: published values, or a model that is run by the same suite."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from rbench.catalog import Catalog, resolve
 from rbench.current import is_current
@@ -19,8 +20,16 @@ def model_to_run(catalog: Catalog, suite: Suite) -> str | None:
     return suite.baseline if compared and suite.baseline and catalog.baseline(suite.baseline) is None else None
 
 
-def baseline_of(catalog: Catalog, suite: Suite, root: Path, variant: Variant) -> Baseline | None:
-    """The baseline of a suite as `variant` has it, or None if it has none or its run is not complete."""
+SAME = ("data", "views", "samples")  # of both manifests, or else other images would be compared
+
+
+def baseline_of(
+    catalog: Catalog, suite: Suite, root: Path, variant: Variant, manifest: Mapping[str, Any]
+) -> Baseline | None:
+    """The baseline of a suite for the run of a manifest; None if there is none, or no complete run of it.
+
+    A run of the baseline counts only if it was made by today's code and of the very images of the other run.
+    """
     if not suite.baseline:
         return None
     path = catalog.baseline(suite.baseline)
@@ -28,20 +37,16 @@ def baseline_of(catalog: Catalog, suite: Suite, root: Path, variant: Variant) ->
         return Baseline.from_toml(path)
     own = replace(variant, weights_file=None)
     run = Run(run_folder(root, suite.name, suite.baseline, own))
-    if not is_usable(catalog, suite, run, own):
+    theirs = run.manifest()
+    if theirs is None or not is_current(catalog, suite, suite.baseline, theirs, own):
+        return None
+    if any(theirs[key] != manifest[key] for key in SAME):
         return None
     found = {probe.name: run.outcomes(probe.name) for probe in suite.probes}
     complete = {name: outcomes for name, outcomes in found.items() if outcomes is not None}
     if len(complete) < len(found):
         return None
-    weights = str((run.manifest() or {})["weights"])
-    return Baseline.from_outcomes(suite.baseline, weights, complete, _against_first(suite))
-
-
-def is_usable(catalog: Catalog, suite: Suite, run: Run, variant: Variant) -> bool:
-    """Whether the run of a suite's baseline was made with today's suite, code and weights."""
-    manifest = run.manifest()
-    return manifest is not None and is_current(catalog, suite, suite.baseline, manifest, variant)
+    return Baseline.from_outcomes(suite.baseline, str(theirs["weights"]), complete, _against_first(suite))
 
 
 def _against_first(suite: Suite) -> Collection[str]:

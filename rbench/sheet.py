@@ -1,6 +1,6 @@
 """Store and specs to scores of models by columns, and what is missing; pure but for reading the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,24 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
     cells: dict[tuple[str, str], Cell] = {}
     totals: dict[str, int] = {}
     verdicts: dict[tuple[str, str], Verdict] = {}
-    origins: list[str] = []
+    origins: dict[str, list[str]] = {}
     for model in spec.models:
         for suite in suites.values():
             row = _row(catalog, suite, model, root, variant)
             totals[suite.name] = max(row.total, totals.get(suite.name, 0))
             cells.update({(model, f"{suite.name}:{name}"): cell for name, cell in row.cells.items()})
             verdicts.update({(model, suite.name): row.verdict} if row.verdict is not None else {})
-            origins += row.origin
+            for line in row.origin:
+                origins.setdefault(line, []).append(model)
     rows = tuple((model, catalog.model(model).title) for model in spec.models)
     protocol = (protocol_of(suite, variant, totals[suite.name]) for suite in suites.values())
-    return Sheet(spec.name, spec.title, (*protocol, *dict.fromkeys(origins)), rows, tuple(columns), cells, verdicts)
+    return Sheet(spec.name, spec.title, (*protocol, *_attributed(origins)), rows, tuple(columns), cells, verdicts)
+
+
+def _attributed(origins: Mapping[str, Sequence[str]]) -> list[str]:
+    """The lines about the origin of numbers; one that does not hold for all models that have any names its own."""
+    every = {model for models in origins.values() for model in models}
+    return [line if set(models) == every else f"{line} ({', '.join(models)})" for line, models in origins.items()]
 
 
 def column_of(suite: Suite, score: ScoreSpec) -> Column:
@@ -82,7 +89,7 @@ def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Varian
     if manifest is None:
         return _Row({score.name: Cell(missing=fill) for score in suite.scores})
     total = int(manifest["total"])
-    baseline = baseline_of(catalog, suite, root, variant)
+    baseline = baseline_of(catalog, suite, root, variant, manifest)
     found = assess(suite, run, claiming(catalog.model(model), variant), baseline)
     reasons = found.undefined
     cells = {

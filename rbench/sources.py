@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rbench.catalog import bind
 from rbench.datasets import Dataset, View
-from rbench.errors import MissingError, RbenchError
+from rbench.errors import MissingError, RbenchError, UsageError
 from rbench.types import Probe, Suite
 
 
@@ -29,19 +29,24 @@ def views_of(suite: Suite, seed: int, dataset: Dataset) -> dict[str, View]:
 
 
 def missing(suite: Suite, seed: int, dataset: Dataset) -> dict[str, str]:
-    """The probes of a suite whose data are missing or damaged, each with what is wrong."""
+    """The probes of a suite whose data are missing or damaged, each with what is wrong.
+
+    Raises `MissingError` if nothing else is left to ask.
+    """
     found = {}
-    for probe in suite.probes:
-        if probe.data is not None:
-            try:
-                view_of(seed, probe, dataset)
-            except MissingError as error:
-                found[probe.name] = str(error)
+    asked = [probe for probe in suite.probes if probe.data is not None]
+    for probe in asked:
+        try:
+            view_of(seed, probe, dataset)
+        except MissingError as error:
+            found[probe.name] = str(error)
+    if asked and len(found) == len(asked):
+        raise MissingError(f"all of suite {suite.name!r} is missing. {next(iter(found.values()))}")
     return found
 
 
 def view_of(seed: int, probe: Probe, dataset: Dataset) -> View:
-    """The view that a probe asks for; raises `MissingError` if its loader fails."""
+    """The view that a probe asks for; raises `MissingError` for data that are missing, else `UsageError`."""
     assert probe.data is not None  # noqa: S101 - others are not asked
     make = bind(probe.data, given=("dataset", "seed"))
     try:
@@ -49,7 +54,7 @@ def view_of(seed: int, probe: Probe, dataset: Dataset) -> View:
     except RbenchError:
         raise
     except Exception as error:
-        raise MissingError(
+        raise UsageError(
             f"probe {probe.name!r}: {probe.data.use} cannot load its data: {type(error).__name__}: {error}."
         ) from error
     return view

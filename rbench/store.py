@@ -65,12 +65,16 @@ class Run:
         if held is None:
             _write(self.folder / MANIFEST, _text(manifest))
             return
-        for key in sorted(manifest.keys() | held.keys()):
-            if manifest.get(key) != held.get(key):
-                raise StoreError(
-                    f"{self.folder} belongs to another evaluation: its {key} is {held.get(key)!r}, not "
-                    f"{manifest.get(key)!r}. Nothing was changed; add --fresh to move it aside and start anew."
-                )
+        if held != manifest:
+            key, old, new = _difference(held, manifest)
+            raise StoreError(
+                f"{self.folder} belongs to another evaluation: its {key} is {old!r}, not {new!r}. Nothing was changed; "
+                "add --fresh to move it aside and start anew."
+            )
+
+    def agrees(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether the folder has begun to hold the evaluation of a manifest."""
+        return self.manifest() == json.loads(canonical_json({"format": FORMAT, **manifest}))
 
     def settings(self) -> dict[str, Any]:
         """How the run is computed (batch size, device, versions): kept from its first day, not part of what it is."""
@@ -151,6 +155,15 @@ class Run:
             return None
         marker = json.loads(path.read_text())
         return read_blocks([self.folder / probe / name for name in sorted(marker["blocks"])], marker)
+
+
+def _difference(held: Any, wanted: Any) -> tuple[str, Any, Any]:
+    """The first key by which two different values differ, at whatever depth, with what each has there."""
+    if not (isinstance(held, dict) and isinstance(wanted, dict)):
+        return "", held, wanted
+    key = min(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
+    deeper, old, new = _difference(held.get(key), wanted.get(key))
+    return f"{key}.{deeper}" if deeper else str(key), old, new
 
 
 def read_blocks(paths: list[Path], marker: Mapping[str, Any]) -> Outcomes:

@@ -60,7 +60,10 @@ def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, sui
     if ":" in model:
         if variant.weights_file is not None:
             raise UsageError(f"--weights goes with a model of the catalog; {model!r} has to load its own.")
-        return _built(model, suite)
+        subject = _built(model, suite)
+        if subject.name in catalog.files("models"):
+            raise UsageError(f"{model!r} would be called {subject.name!r}, as a model of the catalog is; rename one.")
+        return subject
     card = catalog.model(model)
     if suite is not None and card.dataset != suite.dataset:
         raise UsageError(f"model {model!r} classifies {card.dataset!r}, suite {suite.name!r} holds {suite.dataset!r}.")

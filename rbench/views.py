@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rbench.bench import Bench, as_floats
 from rbench.datasets import View
+from rbench.errors import UsageError
 from rbench.referee import logits_of, margin_of, opinion
 from rbench.rng import seed_of
 from rbench.types import IntArray, Job, Outcomes
@@ -45,8 +46,10 @@ def _group(bench: Bench, view: View, job: Job, samples: IntArray, group: int) ->
     images = pixels.reshape(-1, *pixels.shape[2:])
     y = torch.from_numpy(bench.dataset.labels[samples]).repeat_interleave(view.frames).to(bench.device)
     parts = torch.arange(len(images)).split(bench.batch)
-    batches = [(as_floats(images[part.numpy()], name, bench.device), y[part.to(y.device)]) for part in parts]
+    batches = ((as_floats(images[part.numpy()], name, bench.device), y[part.to(y.device)]) for part in parts)
     if job.draws > 1:
+        if view.frames > 1:
+            raise UsageError(f"probe {job.probe.name!r} has sequences, which a suite with draws cannot rank.")
         seeds = [seed_of(job.seed, job.probe.name, "judge", int(samples[0]), draw) for draw in range(job.draws)]
         pred, margin = zip(
             *(opinion(bench.model, x, label, bench.dataset.classes, seeds) for x, label in batches), strict=True

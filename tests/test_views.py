@@ -1,108 +1,30 @@
 """Probes on views of the data: from the suite to scores, through blocks, processes, kills and missing data."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from darker import shelve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quick import contents
 
 import rbench
 from rbench import api
-from rbench.catalog import Catalog
 from rbench.data.digits import digits
-from rbench.errors import MissingError, StoreError, UsageError
+from rbench.errors import StoreError, UsageError
 from rbench.types import Call, Probe
 from rbench.views import zipf_distance
-
-CODE = """
-from dataclasses import dataclass, field
-import os
-import numpy as np
-from rbench.errors import MissingError
-
-@dataclass
-class Darker:
-    dataset: object
-    groups: tuple
-    frames: int
-    against: str
-    provenance: dict = field(default_factory=lambda: {"source": "generated", "table": "none"})
-    @property
-    def digest(self):
-        return f"darker {self.groups} {self.frames}"
-    def images(self, samples, group):
-        x = self.dataset.images(samples)[:, None].astype(float)
-        steps = np.arange(1, self.frames + 1)[None, :, None, None, None]
-        return (x / (1 + group * steps)).astype(np.uint8)
-
-def darker(dataset, seed, *, severities=(1, 2), frames=1, against="previous", name="any"):
-    if name in os.environ.get("LOST", "").split(","):
-        raise MissingError(f"no file {name}.npy")
-    return Darker(dataset, tuple(severities), frames, against)
-"""
-SUITE = """
-version = 1
-title = "views"
-dataset = "digits"
-baseline = "standard-digits"
-data = {{ use = "rbench.data.digits:digits", args = {{ split = "test" }} }}
-[probes.clean]
-block = 10
-[probes.one]
-block = 10
-data = {{ use = "{code}:darker", args = {{ severities = [1, 2], name = "one" }} }}
-[probes.two]
-block = 10
-data = {{ use = "{code}:darker", args = {{ severities = [1, 3], name = "two" }} }}
-[probes.film]
-block = 10
-data = {{ use = "{code}:darker", args = {{ severities = [1], frames = 4, against = "{against}" }} }}
-[scores.error]
-use = "rbench.metrics:error"
-of = ["one"]
-higher_is_better = false
-[scores.ce]
-title = "CE"
-use = "rbench.metrics:mce"
-of = ["one"]
-higher_is_better = false
-[scores.both]
-title = "mCE"
-use = "tests_metric.py:pooled"
-of = ["one", "two"]
-[scores.flips]
-use = "rbench.metrics:flip_probability"
-of = ["film"]
-args = {{ against_first = [{first}] }}
-higher_is_better = false
-"""
-METRIC = """
-from rbench.metrics import error
-def pooled(probes, names, baseline):
-    return error(probes[:1], names[:1])
-"""
 
 
 @pytest.fixture
 def views(tmp_path, monkeypatch):
     """A suite with two corruptions and a sequence of images that become darker; returns the catalog."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tests_metric.py").write_text(METRIC)
-    code = tmp_path / "views_code.py"
-    code.write_text(CODE)
-
-    def write(against="previous"):
-        shelf = tmp_path / "shelf" / "suites"
-        shelf.mkdir(parents=True, exist_ok=True)
-        first = '"film"' if against == "first" else ""
-        (shelf / "views.toml").write_text(SUITE.format(code=code, against=against, first=first))
-        return Catalog.find([tmp_path / "shelf"])
-
-    return write
+    return partial(shelve, tmp_path)
 
 
 def logits(net, pixels):
@@ -171,36 +93,6 @@ def test_processes_and_interruption_do_not_matter(views, tmp_path):
     assert contents(again.folder) == before
 
 
-def test_the_baseline_is_run_too_and_is_exactly_one_against_itself(views, small_net, tmp_path):
-    catalog = views()
-    own = rbench.evaluate("standard-digits", "views", limit=30, catalog=catalog, runs=tmp_path / "own")
-    assert own.scores["ce"].value == 1.0
-    other = rbench.evaluate(small_net, "views", limit=30, catalog=catalog, runs=tmp_path / "other")
-    errors = [evaluated.scores["error"].value for evaluated in (other, own)]
-    assert other.scores["ce"].value == pytest.approx(errors[0] / errors[1])
-    assert (tmp_path / "other" / "views" / "standard-digits").is_dir()
-    assert any("relative to standard-digits" in line for line in other.sheet.protocol)
-    shown = rbench.table("views", limit=30, catalog=catalog, runs=tmp_path / "own", form="markdown")
-    assert "100.0" in shown
-
-
-def test_what_is_missing_is_refused_unless_allowed_and_then_starred(views, small_net, monkeypatch, tmp_path):
-    catalog = views()
-    monkeypatch.setenv("LOST", "two")
-    with pytest.raises(MissingError, match=r"no file two\.npy"):
-        rbench.evaluate(small_net, "views", limit=10, catalog=catalog)
-    run = rbench.evaluate(small_net, "views", limit=10, allow_partial=True, catalog=catalog)
-    assert "both" not in run.scores
-    assert next(c.title for c in run.sheet.columns if c.key == "views:both*") == "mCE* (2 of 4)"
-    assert run.scores["both*"].value == run.scores["error"].value
-    assert any("probe two" in line for line in run.left_out)
-    assert "two" not in set(run.samples.probe)
-    monkeypatch.delenv("LOST")
-    whole = rbench.evaluate(small_net, "views", limit=10, allow_partial=True, catalog=catalog)
-    assert "both" in whole.scores
-    assert whole.folder != run.folder
-
-
 def test_another_view_is_another_run(views, small_net, monkeypatch):
     catalog = views()
     rbench.evaluate(small_net, "views", limit=10, catalog=catalog)
@@ -226,19 +118,3 @@ def test_a_plan_names_the_views(views):
         (name, 30, 3) for name in ("clean", "one", "two", "film")
     ]
     assert rows[1]["attack"].endswith("views_code.py:darker")
-
-
-def test_a_score_without_a_value_says_why_and_the_others_stand(views, tmp_path):
-    limit = 20  # the baseline errs on none of these images, even if they are a little darker
-    catalog = views()
-    shelf = tmp_path / "shelf" / "suites" / "views.toml"
-    shelf.write_text(shelf.read_text().replace("severities = [1, 2]", "severities = [0]"))
-    run = rbench.evaluate("at-digits", "views", limit=limit, catalog=catalog, runs=tmp_path / "runs")
-    assert "ce" not in run.scores
-    assert run.scores["error"].n == limit
-    from rbench.report import render
-
-    reason = "baseline 'standard-digits' has error 0 of 'one', and nothing can be divided by 0"
-    assert f"No value, at-digits CE: {reason}." in render(run.sheet, "terminal")
-    assert reason in render(run.sheet, "json")
-    assert reason in rbench.table("views", limit=limit, catalog=catalog, runs=tmp_path / "runs", form="markdown")
