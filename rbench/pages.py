@@ -24,12 +24,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One score of one suite, as the columns of a table."""
+    """One score of one suite, as the columns of a table; `relative` if it compares with a baseline."""
 
     key: str
     title: str
     higher_is_better: bool
     group: str = ""
+    relative: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from rbench.assess import assess
-from rbench.catalog import Catalog
+from rbench.catalog import Catalog, resolve
 from rbench.current import is_current
 from rbench.errors import unknown
 from rbench.metrics.baseline import Baseline
@@ -67,7 +68,9 @@ def _attributed(origins: Mapping[str, Sequence[str]]) -> list[str]:
 
 def column_of(suite: Suite, score: ScoreSpec) -> Column:
     """A score of a suite as the column of a table."""
-    return Column(f"{suite.name}:{score.name}", score.title or score.name, score.higher_is_better, score.group)
+    title = score.title or score.name
+    relative = bool(suite.baseline) and "baseline" in signature(resolve(score.use)).parameters
+    return Column(f"{suite.name}:{score.name}", title, score.higher_is_better, score.group, relative)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from rbench.types import Finding, Score, Verdict, verdict_of
 
 MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": "‡"}
 ACCURACIES = "Accuracy in %, with Wilson's 95% interval in brackets."
-MEANS = (
-    "In %, with 95% intervals in brackets: an image counts once, however often it is seen; baselines count as exact."
-)
+MEANS = "In %, with 95% intervals in brackets: an image counts once, however often it is seen"
+EXACT = "; baselines count as exact"
 
 
 def percent(share: float) -> str:
@@ -29,7 +28,10 @@ def interval(score: Score) -> str:
 def legend(sheet: Sheet) -> str:
     """What the numbers are: accuracies with Wilson's intervals, or means over what is seen of each image."""
     scores = [cell.score for cell in sheet.cells.values() if cell.score is not None]
-    return MEANS if detailed(sheet) or not all(_is_share(score) for score in scores) else ACCURACIES
+    upward = all(column.higher_is_better and not column.group for column in sheet.columns)
+    if upward and all(_is_share(score) for score in scores):
+        return ACCURACIES
+    return f"{MEANS}{EXACT if any(column.relative for column in sheet.columns) else ''}."
 
 
 def detailed(sheet: Sheet) -> bool:

@@ -10,7 +10,10 @@ from rbench.pages import Cell, Column, Sheet
 
 
 def csv(sheet: Sheet) -> str:
-    """One row for each cell: model (or eps), column, value, low, high, n, total, findings, command that fills it."""
+    """One row for each cell: model (or eps), column, value, low, high, n, total, findings, missing.
+
+    `missing` is the command that fills an empty cell or, after "no value: ", why nothing can.
+    """
     sink = io.StringIO()
     writer = csv_writer.writer(sink, lineterminator="\n")
     writer.writerow([sheet.rows_are, "column", "value", "low", "high", "n", "total", "findings", "missing"])
@@ -18,8 +21,9 @@ def csv(sheet: Sheet) -> str:
         entry = _entry(cell)
         low, high = entry["interval"] or ("", "")
         codes = " ".join(finding["code"] for finding in entry["findings"])
+        missing = f"no value: {cell.undefined}" if cell.undefined else cell.missing
         value = "" if entry["value"] is None else entry["value"]
-        writer.writerow([model, key, value, low, high, entry["n"], cell.total, codes, cell.missing])
+        writer.writerow([model, key, value, low, high, entry["n"], cell.total, codes, missing])
     return sink.getvalue()
 
 
@@ -27,7 +31,8 @@ def json(sheet: Sheet) -> str:
     """The whole sheet as one JSON object.
 
     `cells[model][column]` holds value, interval, n, total, doubt (suspect, unreliable or null), findings and
-    the command that is missing; a column has a `group` if it is a detail;
+    the command that is missing, or `undefined`, why there can be no value; a column has a `group` if it is a detail,
+    and is `relative` if it compares with a baseline;
     `verdicts[model][suite]` are those of the runs.
     """
     cells: dict[str, dict[str, Any]] = {model: {} for model, _ in sheet.rows}
@@ -51,7 +56,7 @@ def json(sheet: Sheet) -> str:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    return {key: value for key, value in asdict(column).items() if key != "group" or value}
+    return {key: value for key, value in asdict(column).items() if key not in ("group", "relative") or value}
 
 
 def _entry(cell: Cell) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from rbench.catalog import Catalog
 from rbench.pages import Cell, Column, Sheet
 from rbench.report import render
 from rbench.report.cells import lower_heading, spans
+from rbench.sheet import column_of
 from rbench.stats import clustered, wilson
 from rbench.types import Finding, Score
 
@@ -15,7 +17,7 @@ GOLDEN = Path(__file__).parent / "golden"
 FROST = Finding("RB151", "warn", "frost is not the authors'.")
 COLUMNS = (
     Column("c:clean", "Clean error", higher_is_better=False),
-    Column("c:mce", "mCE", higher_is_better=False),
+    Column("c:mce", "mCE", higher_is_better=False, relative=True),
     Column("c:gauss", "Gauss.", higher_is_better=False, group="Noise"),
     Column("c:shot", "Shot", higher_is_better=False, group="Noise"),
     Column("c:frost", "Frost", higher_is_better=False, group="Weather"),
@@ -72,13 +74,33 @@ def test_only_shares_of_images_are_called_accuracies_with_wilsons_interval(sheet
         found = render(replace(sheet, columns=columns, cells={k: c for k, c in sheet.cells.items() if k[1] in {c.key for c in columns}}), "terminal")  # fmt: skip # noqa: E501
         return [text in found for text in (wilsons, means)]
 
-    assert said(COLUMNS[:1]) == [True, False]
+    accuracy = replace(COLUMNS[0], title="Clean", higher_is_better=True)
+    assert said((accuracy,)) == [True, False]
+    assert said(COLUMNS[:1]) == [False, True]  # an error is no accuracy
+    assert said((accuracy, COLUMNS[2])) == [False, True]
     assert said(COLUMNS[:2]) == [False, True]
     assert said((COLUMNS[0], *COLUMNS[2:])) == [False, True]
     nothing = {key: Cell(missing="rbench eval --suite c --model none") for key in sheet.cells}
     assert means in render(replace(sheet, cells=nothing), "terminal")
     tight = {key: Cell(replace(c.score, interval=(0.2, 0.5)), 500) if c.score else c for key, c in sheet.cells.items()}
-    assert means in render(replace(sheet, columns=COLUMNS[:1], cells=tight), "latex").replace(r"\%", "%")
+    assert means in render(replace(sheet, columns=(accuracy,), cells=tight), "latex").replace(r"\%", "%")
+
+
+def test_baselines_are_named_only_where_a_score_compares_with_one(sheet):
+    alone = replace(sheet, columns=tuple(replace(column, relative=False) for column in COLUMNS))
+    for form in ("terminal", "markdown", "latex"):
+        assert "however often it is seen; baselines count as exact" in render(sheet, form)
+        assert "however often it is seen" in render(alone, form)
+        assert "baselines" not in render(alone, form)
+    assert [c.get("relative") for c in json.loads(render(sheet, "json"))["columns"]] == [None, True, None, None, None]
+
+
+@pytest.mark.parametrize(("name", "relative"), [("digits-c", {"mce"}), ("cifar10-c", set()), ("digits-linf", set())])
+def test_only_columns_that_compare_with_a_baseline_are_relative(name, relative):
+    suite = Catalog.find().suite(name)
+    columns = {score.name: column_of(suite, score) for score in suite.scores}
+    assert {key for key, column in columns.items() if column.relative and not column.group} == relative
+    assert not columns["clean"].relative
 
 
 def test_neighbours_of_another_suite_or_direction_have_a_heading_of_their_own(sheet):

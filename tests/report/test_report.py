@@ -105,6 +105,16 @@ def test_an_empty_cell_names_its_command_once(sheet):
         assert render(sheet, form).count("rbench eval --suite s --model none") == 1
 
 
+def test_a_cell_that_can_have_no_value_says_why_to_programs(sheet):
+    why = "the baseline's flip probability is 0, so nothing can be divided by it"
+    sheet.cells["ews", "s:error"] = Cell(None, 500, undefined=why)
+    rows = {(row["model"], row["column"]): row for row in csv.DictReader(io.StringIO(render(sheet, "csv")))}
+    assert (rows["ews", "s:error"]["value"], rows["ews", "s:error"]["missing"]) == ("", f"no value: {why}")
+    assert rows["ews", "s:clean"]["missing"] == ""
+    assert rows["none", "s:clean"]["missing"] == "rbench eval --suite s --model none"
+    assert json.loads(render(sheet, "json"))["cells"]["ews"]["s:error"]["undefined"] == why
+
+
 def test_a_count_that_differs_leaves_the_heading(sheet):
     assert "PGD-20 ↑ (n=500)" in render(sheet, "markdown")
     sheet.cells["ews", "s:pgd20"] = Cell(score(10, n=20), 20)
