@@ -1,10 +1,12 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 import rbench
 from rbench.catalog import Catalog
-from rbench.checks import BATCHES, observe, success_flags
+from rbench.checks import BATCHES, _flips, observe, predictions, success_flags
 from rbench.data.digits import digits
 from rbench.errors import MissingError, ModelError, UsageError
 from rbench.models.linear import linear
@@ -49,6 +51,28 @@ def test_a_model_of_the_zoo_behaves_and_flips_are_counted():
     counts = [line for line in lines if "success flags flip between batches of 7, 64, 500 (torch.float32)" in line]
     assert len(counts) == 2
     assert all(int(line.split()[1]) <= 5 for line in counts)
+
+
+def test_a_suite_without_attacks_is_checked_but_for_flags():
+    lines = rbench.check("at-digits", "digits-c")
+    for what in ("logits: finite", "deterministic", "batch-independent", "accelerated twin", "unchanged"):
+        assert any(line.startswith(what) or line.endswith(what) for line in lines), what
+    flips = next(line for line in lines if line.startswith("clean: "))
+    assert flips.endswith("of 500 predictions flip between batches of 7, 64, 500 (torch.float32)")
+    assert int(flips.split()[1]) <= 1
+    assert "attacks: suite 'digits-c' has none, so no success flag can flip" in lines
+    assert not any("success flags flip" in line for line in lines)
+
+
+def test_predictions_that_depend_on_the_batch_are_counted_a_sample_once():
+    class Crowd(nn.Module):  # the class of its first three images is the size of the batch, of the others 0
+        def forward(self, x):
+            wanted = torch.where(x[:, 0, 0, 0] < 3, min(len(x), 9), 0)
+            return nn.functional.one_hot(wanted, 10).float()
+
+    x = torch.arange(500.0)[:, None, None, None]
+    assert predictions(Crowd(), x, 7)[:4].tolist() == [7, 7, 7, 0]
+    assert _flips(partial(predictions, Crowd(), x), "predictions", x).startswith("3 of 500 predictions flip")
 
 
 class Flawed(nn.Module):
