@@ -37,7 +37,7 @@ class Evaluation:
     fresh_blocks: int
     verdict: Verdict
     findings: tuple[Finding, ...]
-    left_out: tuple[str, ...] = ()  # what the backend has no counterpart of
+    left_out: tuple[str, ...] = ()  # data that are missing, and what the backend has no counterpart of
 
     @property
     def where(self) -> str:

@@ -46,7 +46,7 @@ class CurveStudy:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What the backend has no counterpart of."""
+        """What was not asked: data that are missing, and what the backend has no counterpart of."""
         return next(iter(self.runs.values())).left_out
 
     @property

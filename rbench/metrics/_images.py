@@ -136,7 +136,7 @@ def _pairs(name: str, outcomes: Outcomes, pairing: Pairing) -> _Pairs:
     group = _difficulty(name, outcomes, pairing)
     samples, frames, rows = _grid(name, outcomes, outcomes.frame, "frame", np.flatnonzero(outcomes.group == group))
     if not np.array_equal(frames, np.arange(len(frames))):
-        raise ValueError(f"probe {name!r} does not hold every frame, but {_listed(frames)}")
+        raise ValueError(f"probe {name!r} does not hold every frame, but {first_few(frames)}")
     if len(frames) <= step:
         raise ValueError(f"probe {name!r} has sequences of {len(frames)} frames, so no pair {step} apart")
     two = np.arange(step, len(frames))
@@ -152,7 +152,7 @@ def _difficulty(name: str, outcomes: Outcomes, pairing: Pairing) -> int:
     if wanted is None or (strides and wanted not in present):
         return int(present[0])
     if wanted not in present:
-        raise ValueError(f"probe {name!r} holds no difficulty {wanted}, but {_listed(present)}")
+        raise ValueError(f"probe {name!r} holds no difficulty {wanted}, but {first_few(present)}")
     return wanted
 
 
@@ -170,9 +170,16 @@ def _grid(
         # As many runs of all keys as samples, none of which can go on in the next run: each has one of its own.
         if (key[order] == keys).all():
             return samples, keys, order
-    raise ValueError(f"probe {name!r} does not hold every image exactly once in every {what} ({_listed(keys)})")
+    raise ValueError(f"probe {name!r} does not hold every image exactly once in every {what} ({first_few(keys)})")
 
 
-def _listed(values: IntArray) -> str:
-    shown = ", ".join(map(str, values[:8].tolist()))
+def only_one(names: Sequence[str], what: str) -> None:
+    """Raise `ValueError` unless there is exactly one name of `what` a metric is of."""
+    if len(names) != 1:
+        raise ValueError(f"this is of one {what}, not of {len(names)}; its mean is another metric")
+
+
+def first_few(values: Sequence[int] | IntArray) -> str:
+    """The first eight values, as part of a sentence."""
+    shown = ", ".join(map(str, values[:8]))
     return f"{shown}, ..." if len(values) > 8 else shown

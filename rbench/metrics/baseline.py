@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from rbench.catalog import read_spec
 from rbench.errors import MissingError, UndefinedError, UsageError
 from rbench.files import sha256
-from rbench.metrics._images import Pairing, errors, flips, mean, top5s, zipfs
+from rbench.metrics._images import Pairing, errors, first_few, flips, mean, top5s, zipfs
 from rbench.metrics.rankings import FARTHEST_TOP5, FARTHEST_ZIPF, TOP
 from rbench.types import STRICT, Outcomes
 
@@ -116,9 +116,9 @@ class Baseline:
         value, what = self.of(kind, probe), KINDS[kind][0]
         own = self.severities.get(probe, groups) if kind == "error" else (self.difficulty,)
         if groups != own:
-            level = "severities" if kind == "error" else "difficulty"
+            at = "severities" if kind == "error" else "difficulty"
             raise ValueError(
-                f"baseline {self.name!r} has its {what} of {probe!r} at {level} {_listed(own)}, not {_listed(groups)}"
+                f"baseline {self.name!r} has its {what} of {probe!r} at {at} {first_few(own)}, not {first_few(groups)}"
             )
         if value == 0:
             raise UndefinedError(f"baseline {self.name!r} has {what} 0 of {probe!r}, and nothing can be divided by 0")
@@ -146,7 +146,3 @@ def _check(path: Path, kind: Kind, values: Mapping[str, Sequence[float]]) -> Non
             if not 0 <= value <= top:
                 wanted = "in [0, 1], not in percent" if top == 1 else f"in [0, {top:.4g}]"
                 raise UsageError(f"{path}: {kind}.{probe} = {value} must be the {what} {wanted}.")
-
-
-def _listed(values: tuple[int, ...]) -> str:
-    return ", ".join(map(str, values))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rbench.errors import UndefinedError
-from rbench.metrics._images import Images, errors, mean_score
+from rbench.metrics._images import Images, errors, mean_score, only_one
 from rbench.metrics.baseline import Baseline
 from rbench.types import Outcomes, Score
 
@@ -29,7 +29,7 @@ def error(probes: Sequence[Outcomes], names: Sequence[str]) -> Score:
 
 def ce(probes: Sequence[Outcomes], names: Sequence[str], baseline: Baseline) -> Score:
     """The corruption error of one corruption, CE_c = sum_s E_{s,c} / sum_s B_{s,c}; 1 is as bad as the baseline."""
-    _one(names)
+    only_one(names, "corruption")
     return mce(probes, names, baseline)
 
 
@@ -45,7 +45,7 @@ def relative_ce(probes: Sequence[Outcomes], names: Sequence[str], baseline: Base
 
     The probes are `clean`, then the corruption. It may be negative. Raises `ValueError` as `relative_mce` does.
     """
-    _one(names[1:])
+    only_one(names[1:], "corruption")
     return relative_mce(probes, names, baseline)
 
 
@@ -87,8 +87,3 @@ def _rise(part: Images, clean: Images) -> Images:
     # One division each, as for a baseline that was run, so that equal counts cancel to 1.
     value = part.value - float(before.sum()) / len(before)
     return Images(part.samples, part.values - before, value, 1.0, part.groups, bottom=-1.0)
-
-
-def _one(names: Sequence[str]) -> None:
-    if len(names) != 1:
-        raise ValueError(f"this is of one corruption, not of {len(names)}; its mean is another metric")

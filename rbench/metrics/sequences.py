@@ -11,7 +11,7 @@ names the probe if an image or a frame is missing, or if the baseline has no val
 
 from collections.abc import Callable, Sequence
 
-from rbench.metrics._images import Images, Pairing, flips, mean_score, top5s, zipfs
+from rbench.metrics._images import Images, Pairing, flips, mean_score, only_one, top5s, zipfs
 from rbench.metrics.baseline import Baseline, Kind
 from rbench.types import Outcomes, Score
 
@@ -39,7 +39,7 @@ def flip_rate(
     difficulty: int | None = None,
 ) -> Score:
     """The flip rate of one perturbation, FR_p = FP_p / FP_p of the baseline; 1 is to flip as often."""
-    _one(names)
+    only_one(names, "perturbation")
     return mfr(probes, names, baseline, against_first, stride, difficulty)
 
 
@@ -75,7 +75,7 @@ def t5d(
     difficulty: int | None = None,
 ) -> Score:
     """The top-5 distance of one perturbation, T5D_p = uT5D_p / uT5D_p of the baseline."""
-    _one(names)
+    only_one(names, "perturbation")
     return mt5d(probes, names, baseline, against_first, stride, difficulty)
 
 
@@ -97,7 +97,7 @@ def uzipf(
     against_first: tuple[str, ...] = (),
     difficulty: int | None = None,
 ) -> Score:
-    """The unnormalised Zipf distance in [0, 2.33): the mean of `zipf_distance` over neighbouring frames."""
+    """The unnormalised Zipf distance in [0, 2.33): the mean of `rbench.views.zipf_distance` over neighbouring frames."""
     return _mean("zipf", probes, names, Pairing(against_first, 1, difficulty), None)
 
 
@@ -109,7 +109,7 @@ def zipf(
     difficulty: int | None = None,
 ) -> Score:
     """Zipf's distance of one perturbation as a share of the baseline's."""
-    _one(names)
+    only_one(names, "perturbation")
     return mzipf(probes, names, baseline, against_first, difficulty)
 
 
@@ -132,8 +132,3 @@ def _mean(
         pairs = zip(names, measured, strict=True)
         measured = [part.over(baseline.unit(kind, name, part.groups)) for name, part in pairs]
     return mean_score(names, measured)
-
-
-def _one(names: Sequence[str]) -> None:
-    if len(names) != 1:
-        raise ValueError(f"this is of one perturbation, not of {len(names)}; its mean is another metric")
