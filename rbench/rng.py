@@ -7,9 +7,13 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from rbench.errors import UsageError
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -37,6 +41,16 @@ def stream_key(seed: int, stream: str) -> tuple[int, int]:
     """The Philox key of a named stream under a seed."""
     word = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     return int.from_bytes(word[:4], "little"), int.from_bytes(word[4:8], "little")
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed that a user gave, as an int in [0, 2^31); raises `UsageError` for others, for True and for 1.0.
+
+    Streams are named by the seed's text, in which these would not be 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**31:
+        raise UsageError(f"seed = {seed!r} must lie in 0..2^31 - 1 and be an integer.")
+    return int(seed)
 
 
 def seed_of(seed: int, *words: str | int) -> int:

@@ -11,7 +11,7 @@ STAND_INS = (
     Diagnostic(
         "RB150",
         "data.generated",
-        "whether images were made on the fly while the baseline's values are of the official files",
+        "whether images were made anew while the baseline's values are of the official files",
         "Official files were made without a seed and stored as JPEG, which takes away a part of the noise, so that the "
         "numbers of images made anew are near the official ones and not equal to them.",
         "evaluate the official files, or name a model of the catalog as the suite's baseline",
@@ -44,11 +44,14 @@ def of_view(provenance: Mapping[str, str], *, published: bool) -> tuple[Finding,
     """The findings on the images of one probe; `published` says that they are compared with official values."""
     found: tuple[Finding, ...] = ()
     if published and provenance.get("source") == "generated":
-        message = "images were made on the fly, and compared with values of the official files."
+        how = f"made by {provenance['by']}" if "by" in provenance else "made on the fly"
+        message = f"images were {how}, and compared with values of the official files."
         found += _CODES["RB150"].find(1.0, message)
     if provenance.get("frost") == "procedural":
         message = "frost = procedural: the photographs of the official corruption were not at hand."
         found += _CODES["RB151"].find(1.0, message) if published else (Finding("RB151", "info", message),)
     if provenance.get("official") == "no":
-        found += _CODES["RB152"].find(1.0, f"{provenance.get('files', 'files')} are not the official ones.")
+        changed = provenance.get("changed", "files")
+        message = f"not the official ones in {provenance.get('files', 'the folder')}: {changed}."
+        found += _CODES["RB152"].find(1.0, message)
     return found

@@ -91,8 +91,8 @@ def _view(dataset: Dataset, corruption: str, severities: tuple[int, ...], folder
     advice = remedy(folder, corruption)
     names = {severity: joined(dataset, cell, SUFFIXES, advice) for severity, cell in cells.items()}
     like = ImageFiles(folder, dataset.classes, (), dataset.labels, transform)
-    told = {"source": "files", "files": folder, "official": "unknown", "transform": described(transform)}
-    provenance = {**told, **maker_of(required(folder, corruption), corruption)}
+    made = maker_of(required(folder, corruption), corruption) or {"source": "files", "official": "unknown"}
+    provenance = {"files": folder, **made, "transform": described(transform)}
     return FileView(severities, 1, "previous", provenance, like, cells, names)
 
 

@@ -51,15 +51,19 @@ class NpyView:
 
     @cached_property
     def provenance(self) -> Mapping[str, str]:
-        """The folder, and whether the files are the official ones by their MD5; "unknown" if none is published."""
+        """The folder, and whether the files are the official ones by their MD5; "unknown" if none is published.
+
+        Files that `rbench corrupt` made say how instead.
+        """
+        path = next(iter(self.files.values()))
+        if made := maker_of(path.parent, path.stem):
+            return {"files": self.folder, **made}
         published = FILES.get(official_name(self.folder), {})
         known = {path: published[path.name] for path in self.files.values() if path.name in published}
         other = sorted({path.name for path, md5 in known.items() if hashed(path, "md5") != md5})
         official = "unknown" if not known else "no" if other else "yes"
         changed = {"changed": ", ".join(other)} if other else {}
-        path = next(iter(self.files.values()))
-        made = maker_of(path.parent, path.stem)
-        return {"source": "files", "files": self.folder, "official": official, **changed, **made}
+        return {"source": "files", "files": self.folder, "official": official, **changed}
 
 
 def opened(path: Path, advice: str = "Unpack it again") -> npt.NDArray[Any]:

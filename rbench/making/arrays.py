@@ -78,14 +78,20 @@ class Arrays:
         """Rename the file to what it is, with the labels beside it."""
         path, labels = self._folder / f"{corruption}.npy", self._folder / LABELS
         with explained(self._folder):
-            if not labels.exists():
-                sink = io.BytesIO()
-                np.save(sink, self._labels)
+            sink = io.BytesIO()
+            np.save(sink, self._labels)
+            if not labels.exists() or labels.read_bytes() != sink.getvalue():
                 write_atomically(labels, sink.getvalue())
             if not path.exists():
                 self._part(corruption).replace(path)
             self._list(corruption).unlink(missing_ok=True)
             return {path.name: sha256(path), LABELS: sha256(labels)}
+
+    def discard(self, parts: Sequence[str]) -> None:
+        """Remove files; `finish` sees to the labels."""
+        with explained(self._folder):
+            for name in parts:
+                (self._folder / name).unlink()
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:

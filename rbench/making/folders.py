@@ -11,6 +11,7 @@ from rbench.making.data import Names
 from rbench.making.layouts import Block, Images, Shape, explained, starts
 
 QUALITY = 85  # of the authors' files; colours are stored at half the resolution, Pillow's default
+END = b"\xff\xd9"  # of every JPEG file
 
 
 class Folders:
@@ -33,11 +34,11 @@ class Folders:
         return [folder / self._names.path(sample) for sample in samples]
 
     def found(self, corruption: str, severity: int, samples: Sequence[int]) -> list[str] | None:
-        """The sha256 of the files of some samples, or None unless all are there."""
+        """The sha256 of the files of some samples, or None unless all are there, to their ends."""
         contents = []
         for path in self._files(corruption, severity, samples):
             content = path.read_bytes() if path.is_file() else b""
-            if not content:  # of a file that was written as the power failed, often the name alone is left
+            if not content.endswith(END):  # of a file that was written as the power failed, often a part is left
                 return None
             contents.append(content)
         return [hashlib.sha256(content).hexdigest() for content in contents]
@@ -70,3 +71,10 @@ class Folders:
             listing = "".join(f"{digest}  {path}\n" for path, digest in sorted(zip(paths, digests, strict=True)))
             found[base] = hashlib.sha256(listing.encode()).hexdigest()
         return found
+
+    def discard(self, parts: Sequence[str]) -> None:
+        """Remove the files of some `<corruption>/<severity>`."""
+        with explained(self._folder):
+            for part in parts:
+                for sample in range(self._shape[0]):
+                    (self._folder / part / self._names.path(sample)).unlink()

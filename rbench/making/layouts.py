@@ -41,6 +41,10 @@ class Layout(Protocol):
         """Give a corruption, all of whose blocks are written, its final form; the digests of its parts by name."""
         ...
 
+    def discard(self, parts: Sequence[str]) -> None:
+        """Remove parts, by the names that `finish` gave them, since they are not what they were."""
+        ...
+
 
 def starts(shape: Shape) -> range:
     """The first samples of all blocks; they depend on nothing but the shape, lest the bytes depend on more."""

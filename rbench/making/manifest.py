@@ -29,6 +29,8 @@ class Manifest:
 
     def add(self, files: Mapping[str, str]) -> None:
         """Keep the digests of parts that are finished."""
+        if files.items() <= self.files.items():
+            return
         self.files.update(files)
         self.write()
 

@@ -11,7 +11,7 @@ from rbench.files import write_atomically
 from rbench.making.data import call_of, colour_images, load
 from rbench.making.frost import frost_of, frost_source
 from rbench.making.layouts import Images, explained
-from rbench.making.run import checked
+from rbench.rng import checked_seed
 from rbench.sources import data_source
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def preview(
     with data_source(data_dir, download), frost_source(frost):
         name, clean = _first_of(data) if data is not None else _picture(image, SIZE if size is None else size)
         versions = {
-            corruption: [_corrupted(clean, maker, corruption, severity, checked(seed)) for severity in numbers]
+            corruption: [_corrupted(clean, maker, corruption, severity, checked_seed(seed)) for severity in numbers]
             for corruption in dict.fromkeys(corruptions)
         }
         icy = f"; frost: {frost_of()['source']}" if "frost" in versions else ""

@@ -23,6 +23,7 @@ from rbench.making.layouts import FORMS, Block, Form, starts
 from rbench.making.manifest import Manifest, pinned
 from rbench.making.work import Bench, Order, bench_of, make_blocks, set_up
 from rbench.progress import Progress, progress_bar
+from rbench.rng import checked_seed
 from rbench.sources import data_source
 from rbench.subject import MOST_WORKERS, undisturbed
 from rbench.workers import Workers
@@ -62,7 +63,8 @@ def make(
     `data` is a name in `rbench.making.data.DATA` or a pointer "package.module:function" to a loader. `form` is "npy" by
     default for datasets in memory, "folders" for image files. `frost` is a folder of frost photographs. `workers`
     processes share the work, None for one a core; the bytes do not depend on their number. The same call again goes on
-    where an earlier one was stopped. Raises `RbenchError`s with the remedy.
+    where an earlier one was stopped, and makes anew what has not the digest in the manifest. Raises `RbenchError`s with
+    the remedy.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit = {limit} must be at least 1.")
@@ -77,29 +79,39 @@ def make(
         maker, names, numbers = Generator(generator, table), _sorted(corruptions), tuple(sorted(set(severities)))
         _try(maker, first, names, numbers)
         chosen = _form(form, dataset, numbers)
-        order = Order(call, names, numbers, maker, checked(seed), (count, height, width), chosen, Path(out))
+        order = Order(call, names, numbers, maker, checked_seed(seed), (count, height, width), chosen, Path(out))
         with pinned(order.folder, _pins(order, dataset)) as manifest, progress_bar(show=progress) as bar:
             fresh = _run(bench_of(order, dataset), manifest, _count(workers), bar)
         return Made(order.folder, order.form, manifest.value, fresh)
 
 
 def _run(bench: Bench, manifest: Manifest, workers: int, bar: Progress) -> int:
-    """Make what the folder lacks; how many images that were."""
+    """Make what the folder lacks, or holds otherwise than its manifest says; how many images that were."""
+    fresh = 0
+    with Workers(workers, partial(set_up, bench.order), bench, lambda _: None) as pool:
+        for corruption in bench.order.corruptions:
+            fresh += _complete(bench, corruption, pool, bar)
+            files = bench.layout.finish(corruption)
+            if wrong := [name for name, digest in files.items() if manifest.files.get(name, digest) != digest]:
+                bench.layout.discard(wrong)
+                fresh += _complete(bench, corruption, pool, bar)
+                files = bench.layout.finish(corruption)  # of another digest still, if another Pillow wrote it
+            manifest.add(files)
+    return fresh
+
+
+def _complete(bench: Bench, corruption: str, pool: Workers, bar: Progress) -> int:
+    """Make the images of a corruption that are not there; how many that were."""
     order, fresh = bench.order, 0
-    with Workers(workers, partial(set_up, order), bench, lambda _: None) as pool:
-        for corruption in order.corruptions:
-            if _finished(corruption, manifest):
-                continue
-            todo = bench.layout.left(corruption)
-            total = order.shape[0] * len(order.severities)
-            bar.begin(f"{corruption:<17}", total - _images(todo, order), total)
-            tasks = _tasks(corruption, todo, starts(order.shape).step)
-            for first in range(0, len(tasks), TOGETHER):
-                for made, written in pool.map(make_blocks, tasks[first : first + TOGETHER]):
-                    bench.layout.commit(corruption, written)
-                    bar.advance(_images(written, order))
-                    fresh += made
-            manifest.add(bench.layout.finish(corruption))
+    todo = bench.layout.left(corruption)
+    total = order.shape[0] * len(order.severities)
+    bar.begin(f"{corruption:<17}", total - _images(todo, order), total)
+    tasks = _tasks(corruption, todo, starts(order.shape).step)
+    for first in range(0, len(tasks), TOGETHER):
+        for made, written in pool.map(make_blocks, tasks[first : first + TOGETHER]):
+            bench.layout.commit(corruption, written)
+            bar.advance(_images(written, order))
+            fresh += made
     return fresh
 
 
@@ -115,12 +127,6 @@ def _images(blocks: Iterable[Block], order: Order) -> int:
     """How many images some blocks hold."""
     count, size = order.shape[0], starts(order.shape).step
     return sum(min(size, count - start) for _, start in blocks)
-
-
-def _finished(corruption: str, manifest: Manifest) -> bool:
-    """Whether the manifest lists a corruption, all of which is still there."""
-    parts = [name for name in manifest.files if name.split("/")[0] in (corruption, f"{corruption}.npy")]
-    return bool(parts) and all((manifest.folder / name).exists() for name in parts)
 
 
 def _sorted(corruptions: Sequence[str]) -> tuple[str, ...]:
@@ -149,13 +155,6 @@ def _form(form: Form | None, dataset: Dataset, severities: Sequence[int]) -> For
     if chosen == "npy" and not set(severities) >= set(SEVERITIES):
         raise UsageError("an array of the layout npy holds all five severities; for some of them add --format folders.")
     return chosen
-
-
-def checked(seed: int) -> int:
-    """The seed, where it is one."""
-    if not 0 <= seed < 2**31:
-        raise UsageError(f"seed = {seed} must lie in 0..2^31 - 1.")
-    return seed
 
 
 def _pins(order: Order, dataset: Dataset) -> dict[str, Any]:
