@@ -26,11 +26,7 @@ def elastic_transform(x: Tensor, rng: Randomness, alpha: float, sigma: float, af
     levels = affinely((x * 255).round_(), rng.uniform((3, 2), -affine, affine))
     right, down = (rng.uniform((height, width), -1, 1) for _ in range(2))
     if alpha > 0:
-        levels = displaced(
-            levels,
-            gaussian(down, sigma, truncate=TRUNCATE, mode="reflect") * alpha,
-            gaussian(right, sigma, truncate=TRUNCATE, mode="reflect") * alpha,
-        )
+        levels = displaced(levels, smoothed(down, sigma, alpha), smoothed(right, sigma, alpha))
     return levels.floor_().div_(255)
 
 
@@ -44,15 +40,16 @@ def elastic_transform_variant(x: Tensor, rng: Randomness, alpha: float, sigma: f
     height, width = x.shape[-2:]
     reach = noise * height
 
-    def smooth() -> Tensor:
-        field = rng.uniform((height, width), -reach, reach)
-        if height == width:
-            return gaussian(field, sigma * height, truncate=TRUNCATE, mode="reflect") * alpha
-        rows = gaussian(field.mT[..., None], sigma * height, truncate=TRUNCATE, mode="reflect")[..., 0].mT
-        return gaussian(rows[..., None, :], sigma * width, truncate=TRUNCATE, mode="reflect")[..., 0, :] * alpha
+    right, down = (rng.uniform((height, width), -reach, reach) for _ in range(2))
+    sigmas = sigma * height, sigma * width
+    levels = displaced((x * 255).round_(), smoothed(down, sigmas, alpha), smoothed(right, sigmas, alpha))
+    return levels.floor_().div_(255)
 
-    right = smooth()
-    return displaced((x * 255).round_(), smooth(), right).floor_().div_(255)
+
+def smoothed(field: Tensor, sigma: float | tuple[float, float], alpha: float) -> Tensor:
+    """Noise, float32 [B, H, W], under a Gaussian whose mirror image lies beyond an edge, multiplied by `alpha`."""
+    # The order of a matrix product's sums depends on the batch and the device; rounding from float64 hides it.
+    return (gaussian(field.double(), sigma, truncate=TRUNCATE, mode="reflect") * alpha).float()
 
 
 def displaced(x: Tensor, down: Tensor, right: Tensor) -> Tensor:

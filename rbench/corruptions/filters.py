@@ -33,21 +33,26 @@ def rounded(x: Tensor) -> Tensor:
     return x.clamp(0, 1).mul_(255).add_(0.5).floor_().div_(255)
 
 
-def gaussian(x: Tensor, sigma: float, *, truncate: float = 4.0, mode: Mode = "nearest") -> Tensor:
+def gaussian(x: Tensor, sigma: float | tuple[float, float], *, truncate: float = 4.0, mode: Mode = "nearest") -> Tensor:
     """Blur the last two axes of x [..., H, W] with a Gaussian of sigma pixels, cut off at truncate sigmas.
 
-    The kernel and the edges are those of `scipy.ndimage.gaussian_filter`: "nearest" repeats the last pixel, "reflect"
-    mirrors the image (d c b a | a b c d | d c b a) as often as the radius needs. A radius of no pixel changes nothing.
+    A pair of sigmas, above 0, is one along y and one along x. The kernel and the edges are those of
+    `scipy.ndimage.gaussian_filter`: "nearest" repeats the last pixel, "reflect" mirrors the image
+    (d c b a | a b c d | d c b a) as often as the radius needs. A radius of no pixel changes nothing.
     """
-    radius = int(truncate * sigma + 0.5)
-    if radius == 0:
+    sigmas = sigma if isinstance(sigma, tuple) else (sigma, sigma)
+    radii = [int(truncate * s + 0.5) for s in sigmas]
+    if not any(radii):
         return x
-    if convolves(x, radius):
+    if convolves(x, max(radii)):
         planes = channels_last(x)
-        for axis in (2, 3):
-            (planes,) = along(planes, axis, [gaussian_kernel(sigma, radius)], mode)
+        for axis, s, radius in zip((2, 3), sigmas, radii, strict=True):
+            (planes,) = along(planes, axis, [gaussian_kernel(s, radius)], mode)
         return channels_first(planes, x)
-    rows, columns = (_gaussian_matrix(size, sigma, radius, mode, x.dtype, x.device) for size in x.shape[-2:])
+    rows, columns = (
+        _gaussian_matrix(size, s, radius, mode, x.dtype, x.device)
+        for size, s, radius in zip(x.shape[-2:], sigmas, radii, strict=True)
+    )
     return rows @ (x @ columns.T)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from rbench.corruptions.tables import CORRUPTIONS, IMAGECORRUPTIONS, SEVERITIES,
 from rbench.errors import UsageError, unknown
 
 GeneratorName = Literal["hendrycks", "imagecorruptions"]
+NAMES: tuple[GeneratorName, ...] = get_args(GeneratorName)
+_SIZES = ", ".join(map(str, sorted(TABLES)))
 _HERE = "rbench.corruptions"
 # Where each corruption is defined; a module is imported when one of its corruptions is asked for.
 FUNCTIONS: Mapping[str, str] = {
@@ -46,10 +48,24 @@ SMALLEST = 32  # pixels of the shorter side
 
 @dataclass(frozen=True)
 class Generator:
-    """A named set of corruptions; `table` is the size whose constants are used, by default that of the images."""
+    """A named set of corruptions; `table` is the size whose constants are used, by default that of the images.
+
+    Raises `UsageError` for an unknown name, a size without constants, and a table of imagecorruptions.
+    """
 
     name: GeneratorName = "hendrycks"
     table: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be obeyed."""
+        if self.name not in NAMES:
+            raise unknown("generator", self.name, NAMES)
+        if self.table is None:
+            return
+        if self.name == "imagecorruptions":
+            raise UsageError(f"table = {self.table}: imagecorruptions has one table of its own; leave the table out.")
+        if self.table not in TABLES:
+            raise UsageError(f"table = {self.table}: there are constants for {_SIZES} pixels only; name one of these.")
 
     def __call__(self, x: Tensor, corruption: str, severity: int, rng: Randomness) -> Tensor:
         """The corrupted images, uint8 [B, 3, H, W], of images uint8 [B, 3, H, W].
@@ -74,13 +90,11 @@ class Generator:
         if self.name == "imagecorruptions":
             use = VARIANTS.get(corruption, FUNCTIONS[corruption])
             return resolve(use), IMAGECORRUPTIONS[corruption][severity - 1]
-        if self.name != "hendrycks":
-            raise unknown("generator", self.name, ("hendrycks", "imagecorruptions"))
-        size = self.table or shorter
+        size = shorter if self.table is None else self.table
         if size not in TABLES:
             raise UsageError(
                 f"there are no constants for images of {height} x {width} pixels; resize them so that the shorter side "
-                f"has {', '.join(map(str, sorted(TABLES)))} pixels, or name one of these sizes as the table."
+                f"has {_SIZES} pixels, or name one of these sizes as the table."
             )
         return resolve(FUNCTIONS[corruption]), TABLES[size][corruption][severity - 1]
 

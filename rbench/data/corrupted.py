@@ -12,6 +12,7 @@ from rbench.corruptions.corrupt import as_bytes, corrupted
 from rbench.corruptions.digital import stored_as_jpeg
 from rbench.corruptions.generators import Generator, GeneratorName
 from rbench.corruptions.tables import SEVERITIES
+from rbench.data.groups import check_groups
 from rbench.datasets import Dataset
 from rbench.files import digest_of
 from rbench.types import IntArray
@@ -74,8 +75,10 @@ def generated(
     """The samples of a dataset under a corruption at some severities, by a generator with the constants of a table.
 
     `jpeg85` stores and reads every image as ImageNet-C did. Official files are the benchmark; this is a stand-in, and
-    says so in its provenance. Raises `UsageError` for an unknown corruption or severity, or a size without constants.
+    says so in its provenance. Raises `UsageError` for an unknown corruption or generator, severities that are none or
+    are named twice, a size without constants, or a table of imagecorruptions.
     """
+    check_groups("severities", tuple(severities), SEVERITIES)
     made = Corrupted(dataset, seed, corruption, tuple(severities), Generator(generator, table), jpeg85)
     height, width = dataset.images(np.arange(1)).shape[-2:]
     for severity in made.groups:

@@ -43,7 +43,9 @@ class Perturbed:
     @property
     def provenance(self) -> Mapping[str, str]:
         """Where the frames come from, and what is known to differ from the official ones."""
-        told = {"source": "generated", "table": str(self.table), "perturbation": self.perturbation}
+        told = {"source": "generated", "generator": "hendrycks", "table": str(self.table)}
+        # Frames are made as they are: the official ones of ImageNet-P went through a lossy video, CIFAR-P's did not.
+        told |= {"jpeg85": "no", "video": "no", "perturbation": self.perturbation}
         if self.perturbation in AT_SOURCE_SIZE.get(self.table, ()):
             told["deviation"] = "perturbed at this size; the official images were, before they were made that small"
         return told

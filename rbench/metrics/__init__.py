@@ -6,7 +6,7 @@ It is also given what its signature asks for: the `names` of its probes, and the
 from rbench.metrics.attacked import accuracy, router_gain, transfer_success, w_robust, worst_case
 from rbench.metrics.baseline import Baseline
 from rbench.metrics.corrupted import ce, error, mce, relative_ce, relative_mce
-from rbench.metrics.rankings import top5_distance, zipf_distance
+from rbench.metrics.rankings import top5_distance
 from rbench.metrics.sequences import flip_probability, flip_rate, mfr, mt5d, mzipf, t5d, ut5d, uzipf, zipf
 
 __all__ = [
@@ -31,5 +31,4 @@ __all__ = [
     "w_robust",
     "worst_case",
     "zipf",
-    "zipf_distance",
 ]

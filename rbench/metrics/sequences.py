@@ -97,7 +97,7 @@ def uzipf(
     against_first: tuple[str, ...] = (),
     difficulty: int | None = None,
 ) -> Score:
-    """The unnormalised Zipf distance in [0, 2.33): the mean of `rbench.views.zipf_distance` over neighbouring frames."""
+    """The unnormalised Zipf distance in [0, 2.33): the mean over neighbouring frames."""
     return _mean("zipf", probes, names, Pairing(against_first, 1, difficulty), None)
 
 

@@ -79,6 +79,17 @@ def test_rectangles_keep_their_shape(corruption, images):
     assert rbench.corrupt(tall, corruption, severity=3).shape == tall.shape
 
 
+@pytest.mark.parametrize(("height", "width"), [(37, 41), (67, 95)])
+@pytest.mark.parametrize("generator", ["hendrycks", "imagecorruptions"])
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_odd_rectangles_do_not_depend_on_their_company(corruption, generator, height, width):
+    x = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (16, 3, height, width), dtype=np.uint8)
+    options = {"generator": generator} | ({"table": 32 if height < 64 else 64} if generator == "hendrycks" else {})
+    whole = rbench.corrupt(x, corruption, severity=5, **options)
+    alone = [rbench.corrupt(x[[k]], corruption, severity=5, samples=[k], **options) for k in range(len(x))]
+    assert (whole == np.concatenate(alone)).all()
+
+
 def test_jpeg85_stores_what_was_made(images):
     from io import BytesIO
 
@@ -101,6 +112,9 @@ def test_jpeg85_stores_what_was_made(images):
         ({"generator": "hendriks"}, "Did you mean 'hendrycks'"),
         ({"images": np.zeros((2, 3, 31, 40), np.uint8)}, "31 x 40 pixels are too small"),
         ({"images": np.zeros((2, 3, 48, 48), np.uint8)}, "no constants for images of 48 x 48 pixels"),
+        ({"table": 0}, "table = 0: there are constants for 32, 64, 224, 299 pixels only"),
+        ({"table": 48}, "table = 48: there are constants"),
+        ({"generator": "imagecorruptions", "table": 32}, "table = 32: imagecorruptions has one table of its own"),
         ({"images": np.zeros((2, 4, 32, 32), np.uint8)}, "no batch"),
         ({"images": np.zeros((3, 32, 32), np.uint8)}, "no batch"),
         ({"images": np.zeros((0, 3, 32, 32), np.uint8)}, "no batch"),

@@ -23,6 +23,14 @@ def test_a_gaussian_is_that_of_scipy(sigma, truncate, shape, mode):
     assert np.abs(filters.gaussian(x, sigma, truncate=truncate, mode=mode).numpy() - exact).max() < 2e-6
 
 
+@pytest.mark.parametrize("shape", [(2, 37, 41), (1, 140, 131)], ids=str)
+@pytest.mark.parametrize("sigma", [(2.0, 0.7), (0.1, 3.0), (1.5, 0.1)], ids=str)
+def test_a_gaussian_can_be_wider_along_one_axis(sigma, shape):
+    x = noise(*shape)
+    exact = ndimage.gaussian_filter(x.double().numpy(), (0, *sigma), mode="reflect", truncate=3)
+    assert np.abs(filters.gaussian(x, sigma, truncate=3, mode="reflect").numpy() - exact).max() < 2e-6
+
+
 def test_a_gaussian_too_narrow_for_a_neighbour_changes_nothing():
     x = noise(1, 3, 32, 32)
     assert torch.equal(filters.gaussian(x, 0.12), x)

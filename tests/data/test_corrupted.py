@@ -43,6 +43,7 @@ def test_provenance_and_digest_tell_views_apart(monkeypatch):
     ]
     assert len({view.digest for view in (plain, *others)}) == 6
     assert others[4].provenance["jpeg85"] == "yes"
+    assert [view.provenance["table"] for view in others[2:4]] == ["224", "64"]
     monkeypatch.setattr("rbench.corruptions.frost_images._folder", lambda: None)
     frost = generated(data, 0, corruption="frost")
     assert frost.provenance["frost"] == "procedural"
@@ -53,8 +54,13 @@ def test_provenance_and_digest_tell_views_apart(monkeypatch):
 
 def test_mistakes_are_told_before_anything_is_made():
     data = digits("test")
-    with pytest.raises(UsageError, match="severity = 6"):
-        generated(data, 0, corruption="fog", severities=(6,))
+    for severities in ((), [], (6,), (0, 1), (3, 3), [1, 2, 1]):
+        with pytest.raises(UsageError, match=r"severities = \[.*\] must be some of 1, 2, 3, 4, 5, each once"):
+            generated(data, 0, corruption="fog", severities=severities)
+    with pytest.raises(UsageError, match="one table of its own"):
+        generated(data, 0, corruption="fog", generator="imagecorruptions", table=224)
+    with pytest.raises(UsageError, match="table = 0"):
+        generated(data, 0, corruption="fog", table=0)
     with pytest.raises(UsageError, match="no corruption named 'smog'"):
         generated(data, 0, corruption="smog")
     tiny = ArrayDataset("tiny", 2, np.zeros((4, 3, 16, 16), np.uint8), np.zeros(4, np.int64))

@@ -23,7 +23,8 @@ def test_a_view_says_how_its_frames_are_compared(name):
     view = generated(small(), 0, perturbation=name)
     assert (view.groups, view.frames) == ((1,), frames(name, 32))
     assert view.against == ("first" if name.endswith("noise") else "previous")
-    assert view.provenance == {"source": "generated", "table": "32", "perturbation": name}
+    told = {"source": "generated", "generator": "hendrycks", "table": "32", "jpeg85": "no", "video": "no"}
+    assert view.provenance == {**told, "perturbation": name}
 
 
 @pytest.mark.parametrize(("name", "group"), [("shot_noise", 3), ("snow", 1), ("tilt", 1)])

@@ -56,3 +56,11 @@ def together(*outcomes):
     """All rows of several outcomes."""
     names = [f.name for f in fields(outcomes[0])]
     return Outcomes(**{name: np.concatenate([getattr(o, name) for o in outcomes]) for name in names})
+
+
+def zipf_distance(first, second):
+    """Zipf's distance sum_i w_i |w_i - w_sigma(i)|, w_i = 1/i, of full rankings [..., K]."""
+    one, two = np.asarray(first), np.asarray(second)
+    weights = 1 / np.arange(1, one.shape[-1] + 1)
+    sigma = np.take_along_axis(np.argsort(two, -1), one, -1)
+    return (weights * np.abs(weights - weights[sigma])).sum(-1)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from grids import picked, sequences, together
+from grids import picked, sequences, together, zipf_distance
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -17,7 +17,6 @@ from rbench.metrics import (
     ut5d,
     uzipf,
     zipf,
-    zipf_distance,
 )
 from rbench.stats import clustered, wilson
 
