@@ -84,8 +84,8 @@ def _check_words(corruption: Any, severity: Any, generator: Any, table: Any) -> 
 def _numbers(samples: Any, count: int) -> Tensor:
     """The numbers of so many images, int64 [B]; raises `UsageError` for what are none."""
     try:
-        numbers = np.array(samples.cpu() if isinstance(samples, Tensor) else samples)
-    except ValueError:  # ragged
+        numbers = samples.numpy(force=True) if isinstance(samples, Tensor) else np.asarray(samples)
+    except (TypeError, ValueError):  # bfloat16; lists of lists of several lengths
         numbers = np.empty(())
     if numbers.ndim == 1 and len(numbers) != count:
         raise UsageError(f"{len(numbers)} numbers for {count} images; give each image one.")

@@ -1,5 +1,4 @@
 import hashlib
-import json
 import pickle
 import re
 import tracemalloc
@@ -246,12 +245,3 @@ def test_every_corruption_of_imagenet_c_is_in_one_archive():
     archives = ARCHIVES["ImageNet-C"]
     assert sorted(name for archive in archives for name in archive.holds) == sorted(CORRUPTIONS)
     assert len({archive.md5 for archive in archives}) == 5
-
-
-def test_files_that_rbench_made_say_so(folder):
-    pins = {"rbench": "9", "generator": "hendrycks", "table": None, "seed": 3, "format": "npy", "frost": None}
-    (folder / "manifest.json").write_text(json.dumps(pins))
-    told = cifar_c(CLEAN, 0, corruption="fog").provenance
-    assert told.items() >= {"source": "generated", "by": "rbench 9", "made with seed": "3", "jpeg85": "no"}.items()
-    (folder / "manifest.json").write_text("{}")
-    assert cifar_c(CLEAN, 0, corruption="fog").provenance["source"] == "files"

@@ -137,3 +137,63 @@ def test_a_folder_in_use_is_left_to_its_process(tmp_path):
     make("digits", tmp_path, corruptions=TWO, limit=9)
     with FileLock(tmp_path / ".lock"), pytest.raises(InterruptedRunError, match="another process is writing"):
         make("digits", tmp_path, corruptions=TWO, limit=9)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def altered(path):
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+
+# What happens to a finished dataset, and how many of its images are then made anew.
+DAMAGES = {
+    "an array cut short": ("npy", "pixelate.npy", cut, 45),
+    "an array with another byte": ("npy", "brightness.npy", altered, 45),
+    "an array lost": ("npy", "brightness.npy", Path.unlink, 45),
+    "labels lost": ("npy", "labels.npy", Path.unlink, 0),
+    "labels cut short": ("npy", "labels.npy", cut, 0),
+    "labels of others": ("npy", "labels.npy", lambda path: np.save(path, np.zeros(45, np.uint8)), 0),
+    "a JPEG lost": ("folders", "pixelate/2/*/008.JPEG", Path.unlink, 2),
+    "a JPEG cut short": ("folders", "brightness/5/*/000.JPEG", cut, 7),
+    "a JPEG with another byte": ("folders", "brightness/5/*/003.JPEG", altered, 9),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_happens_to_finished_files_is_seen_and_mended(tmp_path, damage):
+    form, name, harm, fresh = DAMAGES[damage]
+    options = {"corruptions": TWO, "limit": 9, "form": form}  # in blocks of seven and two
+    make("digits", tmp_path, **options)
+    whole = written(tmp_path)
+    (path,) = tmp_path.glob(name)
+    harm(path)
+    assert written(tmp_path) != whole
+    assert make("digits", tmp_path, **options).fresh == fresh
+    assert written(tmp_path) == whole
+    assert make("digits", tmp_path, **options).fresh == 0
+
+
+def test_a_lost_and_an_altered_file_together_are_both_mended(tmp_path):
+    options = {"corruptions": TWO, "limit": 9, "form": "folders", "severities": (3,)}
+    make("digits", tmp_path, **options)
+    whole = written(tmp_path)
+    first, *_, last = sorted(tmp_path.glob("pixelate/3/*/*.JPEG"))
+    first.unlink()
+    altered(last)
+    make("digits", tmp_path, **options)
+    assert written(tmp_path) == whole
+
+
+def test_finished_folders_may_end_with_other_digests_where_another_pillow_writes(tmp_path, monkeypatch):
+    options = {"corruptions": ("pixelate",), "limit": 9, "form": "folders", "severities": (3,)}
+    before = make("digits", tmp_path, **options).manifest["files"]
+    next(tmp_path.glob("pixelate/3/*/000.JPEG")).unlink()
+    monkeypatch.setattr("rbench.making.folders.QUALITY", 80)
+    after = make("digits", tmp_path, **options)
+    assert (after.fresh, after.manifest["files"].keys()) == (7 + 9, before.keys())
+    assert after.manifest["files"] != before
+    assert make("digits", tmp_path, **options).fresh == 0
