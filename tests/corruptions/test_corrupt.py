@@ -41,6 +41,7 @@ def noisy(images=IMAGES, corruption="gaussian_noise", **changes):
         ({"samples": [[0], [1, 2]]}, "must be integers from 0 on"),
         ({"samples": 7}, "must be integers from 0 on"),
         ({"samples": torch.tensor([0.5, 1.5])}, "must be integers from 0 on"),
+        ({"samples": torch.ones(2, dtype=torch.bfloat16)}, "must be integers from 0 on"),
         ({"samples": []}, "0 numbers for 2 images"),
         ({"samples": torch.arange(3)}, "3 numbers for 2 images"),
         ({"images": None}, "images are object"),

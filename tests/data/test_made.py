@@ -90,7 +90,7 @@ def without(key):
         (without("files"), "KeyError: 'files'"),
         (lambda held: {**held, "layout": "zip"}, "KeyError: 'zip'"),
         (lambda held: {**held, "frost": None}, "TypeError"),
-        (lambda held: {**held, "files": {"fog.npy": "0"}}, "frost is not finished"),
+        (lambda held: {**held, "files": {"fog.npy": "0"}}, "ValueError: frost is not finished"),
         (lambda _: 7, "TypeError"),
     ],
 )
