@@ -198,3 +198,13 @@ def test_finished_folders_may_end_with_other_digests_where_another_pillow_writes
     assert (after.fresh, after.manifest["files"].keys()) == (7 + 9, before.keys())
     assert after.manifest["files"] != before
     assert make("digits", tmp_path, **options).fresh == 0
+
+
+def test_labels_that_no_manifest_lists_yet_are_not_trusted(tmp_path):
+    options = {"corruptions": TWO, "limit": 9}
+    make("digits", tmp_path / "whole", **options)
+    with stopped(1), pytest.raises(InterruptedRunError):
+        make("digits", tmp_path / "cut", **options)
+    np.save(tmp_path / "cut" / "labels.npy", np.zeros(45, np.uint8))
+    make("digits", tmp_path / "cut", **options)
+    assert written(tmp_path / "cut") == written(tmp_path / "whole")
