@@ -8,18 +8,23 @@ from pathlib import Path
 from rbench.catalog import bind
 from rbench.datasets import Dataset, View
 from rbench.errors import MissingError, RbenchError, UsageError
-from rbench.types import Probe, Suite
+from rbench.types import Call, Probe, Suite
 
 
 def dataset_of(suite: Suite) -> Dataset:
     """The dataset of a suite; raises `MissingError` if its loader fails."""
-    load = bind(suite.data)
+    return loaded(suite.data)
+
+
+def loaded(data: Call) -> Dataset:
+    """The dataset of a call; raises `MissingError` if its loader fails."""
+    load = bind(data)
     try:
         dataset: Dataset = load()
     except RbenchError:
         raise
     except Exception as error:
-        raise MissingError(f"{suite.data.use} cannot load its data: {type(error).__name__}: {error}.") from error
+        raise MissingError(f"{data.use} cannot load its data: {type(error).__name__}: {error}.") from error
     return dataset
 
 

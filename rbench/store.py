@@ -54,7 +54,7 @@ class Run:
         with ExitStack() as stack:
             with _explained(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(_locked(self.folder))
+                stack.enter_context(locked(self.folder))
             self._pin(json.loads(canonical_json({"format": FORMAT, **manifest})))
             yield
 
@@ -212,17 +212,17 @@ def set_aside(folder: Path) -> Path | None:
     number = 1
     while (target := folder.with_name(f"{folder.name}.old-{number}")).exists():
         number += 1
-    with _explained(folder), _locked(folder):
+    with _explained(folder), locked(folder):
         folder.rename(target)
     return target
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder against every other process; raises `InterruptedRunError` if one holds it."""
+def locked(folder: Path, name: str = LOCK) -> Iterator[None]:
+    """Hold a folder, by a file of that name, against every other process; `InterruptedRunError` if one holds it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(folder / name, timeout=0)
     try:
         lock.acquire()
     except Timeout:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from rbench.catalog import bind, resolve
+from rbench.catalog import resolve
 from rbench.datasets import Dataset
-from rbench.errors import MissingError, RbenchError, UsageError, unknown
+from rbench.errors import UsageError, unknown
 from rbench.types import Call
 
 if TYPE_CHECKING:
@@ -39,18 +39,6 @@ def call_of(data: str) -> Call:
         return call
     known = get_args(split.annotation) or ("test",)
     return Call(data, {"split": next((word for word in ("test", "val") if word in known), known[0])})
-
-
-def load(call: Call) -> Dataset:
-    """The dataset of a call; raises `MissingError` if its loader fails."""
-    make = bind(call)
-    try:
-        dataset: Dataset = make()
-    except RbenchError:
-        raise
-    except Exception as error:
-        raise MissingError(f"{call.use} cannot load its data: {type(error).__name__}: {error}.") from error
-    return dataset
 
 
 def colour_images(dataset: Dataset, samples: Sequence[int]) -> "Tensor":

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rbench.errors import InterruptedRunError, StoreError, UsageError
+from rbench.errors import StoreError, UsageError
 from rbench.files import canonical_json, write_atomically
 from rbench.making.layouts import explained
+from rbench.store import locked
 
 MANIFEST, LOCK, FILES = "manifest.json", ".lock", "files"
 
@@ -53,7 +54,7 @@ def pinned(folder: Path, pins: Mapping[str, Any]) -> Iterator[Manifest]:
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             _held(folder)  # refuses a folder of others before anything is written there
-            stack.enter_context(_locked(folder))
+            stack.enter_context(locked(folder, LOCK))
             held = _held(folder)
         manifest = Manifest(folder, {**json.loads(canonical_json(pins)), FILES: {}})
         if held is None:
@@ -88,20 +89,3 @@ def _compare(folder: Path, held: Mapping[str, Any], wanted: Mapping[str, Any]) -
                 f"{folder} holds another dataset: its {key} is {held.get(key)!r}, not {wanted.get(key)!r}. Nothing was "
                 "changed; name another folder, or ask for what this one holds."
             )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise InterruptedRunError(
-            f"another process is writing {folder}; let it finish, then run the same command."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -8,11 +8,11 @@ from rbench.corruptions.generators import Generator, GeneratorName
 from rbench.corruptions.tables import CORRUPTIONS, GROUPS, SEVERITIES
 from rbench.errors import MissingError, UsageError
 from rbench.files import write_atomically
-from rbench.making.data import call_of, colour_images, load
+from rbench.making.data import call_of, colour_images
 from rbench.making.frost import frost_of, frost_source
 from rbench.making.layouts import Images, explained
 from rbench.rng import checked_seed
-from rbench.sources import data_source
+from rbench.sources import data_source, loaded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +83,7 @@ def _pixels(image: "Tensor") -> Images:
 
 def _first_of(data: str) -> tuple[str, "Tensor"]:
     """The first image of a dataset, and what to call it."""
-    dataset = load(call_of(data))
+    dataset = loaded(call_of(data))
     return f"{dataset.name}, image 0", colour_images(dataset, [0])
 
 

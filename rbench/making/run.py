@@ -17,14 +17,14 @@ from rbench.corruptions.tables import COMMON, CORRUPTIONS, SEVERITIES
 from rbench.datasets import Dataset
 from rbench.errors import UsageError, unknown
 from rbench.evaluating import interruptible
-from rbench.making.data import call_of, colour_images, load, on_disk
+from rbench.making.data import call_of, colour_images, on_disk
 from rbench.making.frost import frost_of, frost_source
 from rbench.making.layouts import FORMS, Block, Form, starts
 from rbench.making.manifest import Manifest, pinned
 from rbench.making.work import Bench, Order, bench_of, make_blocks, set_up
 from rbench.progress import Progress, progress_bar
 from rbench.rng import checked_seed
-from rbench.sources import data_source
+from rbench.sources import data_source, loaded
 from rbench.subject import MOST_WORKERS, undisturbed
 from rbench.workers import Workers
 
@@ -72,7 +72,7 @@ def make(
         raise UsageError(f"workers = {workers} must be at least 1.")
     with data_source(data_dir, download), frost_source(frost), interruptible(), undisturbed(None, "cpu"):
         call = call_of(data)
-        dataset = load(call)
+        dataset = loaded(call)
         count = len(dataset.labels) if limit is None else min(limit, len(dataset.labels))
         first = colour_images(dataset, [0])
         height, width = first.shape[-2:]

@@ -11,9 +11,10 @@ from rbench.corruptions.corrupt import corrupted
 from rbench.corruptions.generators import Generator
 from rbench.datasets import Dataset
 from rbench.making.arrays import Arrays
-from rbench.making.data import colour_images, load, names_of
+from rbench.making.data import colour_images, names_of
 from rbench.making.folders import Folders
 from rbench.making.layouts import Block, Form, Layout, Shape
+from rbench.sources import loaded
 from rbench.types import Call
 
 
@@ -42,7 +43,7 @@ class Bench:
 
 def set_up(order: Order, tick: Callable[[int], None] | None = None) -> Bench:  # noqa: ARG001
     """Load the data; what other benches tell of passes through a model has no meaning here."""
-    return bench_of(order, load(order.data))
+    return bench_of(order, loaded(order.data))
 
 
 def bench_of(order: Order, dataset: Dataset) -> Bench:
