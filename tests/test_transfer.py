@@ -154,6 +154,6 @@ def test_a_run_is_pinned_to_its_surrogates(shelf):
     rbench.evaluate("at-digits", "quick", catalog=catalog)
     assert "--model at-digits" not in rbench.table("quick", catalog=catalog)
     (zoo / "mine.toml").write_text((zoo / "mine.toml").read_text().replace("mean = [0.305", "mean = [0.3"))
-    with pytest.raises(StoreError, match="its surrogates is"):
+    with pytest.raises(StoreError, match=r"its surrogates\.mine is"):
         rbench.evaluate("at-digits", "quick", catalog=catalog)
     assert "--model at-digits --fresh" in rbench.table("quick", catalog=catalog)
