@@ -49,7 +49,7 @@ def made(monkeypatch, tmp_path):
     """Make corrupted copies of a dataset in a folder of the data."""
 
     def call(dataset, folder, *corruptions, **options):
-        monkeypatch.setattr("rbench.making.run.load", lambda _: dataset)
+        monkeypatch.setattr("rbench.making.run.loaded", lambda _: dataset)
         return make("digits", tmp_path / folder, corruptions=corruptions, seed=3, **options)
 
     return call
