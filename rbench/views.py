@@ -33,7 +33,7 @@ def view_block(bench: Bench, job: Job, block: range) -> Outcomes:
         frame=frame,
         label=bench.dataset.labels[sample],
         distance=np.zeros(n),
-        forwards=np.full(n, max(job.draws, 1), dtype=np.int64),
+        forwards=np.zeros(n, dtype=np.int64),  # of an attack, as in all evidence
         backwards=np.zeros(n, dtype=np.int64),
         **columns,
     )

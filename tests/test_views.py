@@ -46,6 +46,7 @@ def test_rows_are_those_of_an_evaluation_by_hand(views, small_net):
     wrong = frame[frame.probe == "one"]
     assert run.scores["error"].value == pytest.approx((wrong.pred != wrong.label).mean())
     assert run.scores["error"].n == 25
+    assert (frame.forwards == 0).all()
 
 
 @pytest.mark.parametrize("against", ["previous", "first"])
