@@ -1,7 +1,8 @@
 """The verbs as functions: evaluate, plan, table, train, check, explain and load_model."""
 
+import fnmatch
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from rbench import backends, planner, reference, sheet, sources
 from rbench.assess import assess
 from rbench.catalog import Catalog, resolve
 from rbench.codes import CODES, diagnostic
-from rbench.errors import UsageError
+from rbench.errors import UsageError, unknown
 from rbench.evaluating import Evaluation, Means, concluded, interruptible, tasks_of
 from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
@@ -20,7 +21,8 @@ from rbench.subject import subject_of
 if TYPE_CHECKING:
     from torch import nn
 
-    from rbench.training.run import TrainResult
+    from rbench.training.dry import Estimate
+    from rbench.training.history import TrainResult
 
 
 def evaluate(
@@ -150,19 +152,87 @@ def train(
     name: str,
     *,
     seed: int | None = None,
+    preset: str | None = None,
+    override: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     progress: bool = False,
     catalog: Catalog | None = None,
+    **means: Any,
 ) -> "TrainResult":
-    """Train the weights of a model by its card's recipe, resuming where it stopped; see `rbench.training.run`."""
-    from rbench.training.run import run
+    """Train the weights of a model by its card's recipe, resuming where it stopped; see `rbench.training.run`.
+
+    `preset` names changes that the recipe lists, `override` others, as {"ews.rho": 0.7}. `means` are `device`,
+    `accumulate`, `workers` and `log` ("tensorboard", "mlflow"). Where processes make batches, as they do for a GPU, a
+    script must guard its main part by `if __name__ == "__main__"`.
+    """
+    from rbench.training.run import Means, run, training
 
     catalog = catalog or Catalog.find()
-    folder = Path(out) if out is not None else runs_root(None) / "train"
+    asked = training(catalog, name, _training_folder(out), seed=seed, preset=preset, override=override)
     with data_source(data_dir, download), interruptible():
-        return run(catalog, name, seed=seed, out=folder, progress=progress)
+        return run(catalog, asked, Means(**means), progress=progress)
+
+
+def train_all(
+    names: Sequence[str],
+    *,
+    jobs: int = 1,
+    seed: int | None = None,
+    preset: str | None = None,
+    override: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    progress: bool = False,
+    catalog: Catalog | None = None,
+    **means: Any,
+) -> "list[TrainResult]":
+    """Train several models, `jobs` at a time; `names` may be patterns such as "*-digits". See `train`."""
+    from rbench.training.run import Means, run_all, training
+
+    catalog = catalog or Catalog.find()
+    options: dict[str, Any] = {"seed": seed, "preset": preset, "override": override}
+    asked = [training(catalog, name, _training_folder(out), **options) for name in _matching(catalog, names)]
+    with data_source(data_dir, download), interruptible():
+        return run_all(catalog, asked, jobs=jobs, means=Means(**means), progress=progress)
+
+
+def estimate(
+    name: str,
+    *,
+    seed: int | None = None,
+    preset: str | None = None,
+    override: Mapping[str, Any] | None = None,
+    catalog: Catalog | None = None,
+    **means: Any,
+) -> "Estimate":
+    """What a training would take: parameters, steps, hours and memory from three timed steps on noise; see `train`."""
+    from rbench.training.dry import estimate as estimated
+    from rbench.training.run import Means, training
+
+    means = {key: value for key, value in means.items() if key in ("device", "accumulate")}
+    asked = training(
+        catalog or Catalog.find(), name, _training_folder(None), seed=seed, preset=preset, override=override
+    )
+    return estimated(asked, Means(**means))
+
+
+def _matching(catalog: Catalog, names: Sequence[str]) -> list[str]:
+    """The models that names or patterns mean; raises `UsageError` for one that means nothing."""
+    known = catalog.files("models")
+    found: dict[str, None] = {}
+    for name in names:
+        matches = fnmatch.filter(known, name)
+        if not matches:
+            raise unknown("model", name, known)
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def _training_folder(out: str | Path | None) -> Path:
+    return Path(out) if out is not None else runs_root(None) / "train"
 
 
 def load_model(name: str, *, weights: str | Path | None = None, catalog: Catalog | None = None) -> "nn.Module":

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,15 +24,25 @@ from pydantic import TypeAdapter, ValidationError
 from rbench import types
 from rbench.errors import MissingError, UsageError, unknown
 from rbench.recipe import Recipe
+from rbench.trials import Study
 
 T = TypeVar("T")
-Kind = Literal["models", "recipes", "suites", "tables"]
+Kind = Literal["models", "recipes", "suites", "tables", "studies"]
 SHELVES: Mapping[Kind, tuple[str, type[Any]]] = {
     "models": ("model_zoo", types.ModelCard),
     "recipes": ("model_zoo/recipes", Recipe),
     "suites": ("suites", types.Suite),
     "tables": ("reports", types.TableSpec),
+    "studies": ("reports/studies", Study),
 }
+SINGULAR: Mapping[Kind, str] = {
+    "models": "model",
+    "recipes": "recipe",
+    "suites": "suite",
+    "tables": "table",
+    "studies": "study",
+}
+NESTED: tuple[Kind, ...] = ("models", "recipes")
 AA = types.Call("rbench.attacks.autoattack:autoattack", {"version": "standard"})
 
 
@@ -57,9 +68,9 @@ class Catalog:
         """Name -> TOML file of everything on a shelf; the same name found twice is an error that names both files."""
         found: dict[str, Path] = {}
         for root in self.roots:
-            for path in sorted((root / SHELVES[kind][0]).glob("*.toml")):
+            for path in _entries(root, kind):
                 if path.stem in found:
-                    raise UsageError(f"{kind[:-1]} {path.stem!r} is defined twice: {found[path.stem]} and {path}.")
+                    raise UsageError(f"{SINGULAR[kind]} {path.stem!r} is defined twice: {found[path.stem]} and {path}.")
                 found[path.stem] = path
         return found
 
@@ -68,10 +79,13 @@ class Catalog:
         card: types.ModelCard = self.load("models", name)
         return card
 
-    def recipe(self, name: str) -> Recipe:
-        """A training recipe."""
+    def recipe(self, name: str, *, preset: str | None = None, override: Mapping[str, Any] | None = None) -> Recipe:
+        """A training recipe, changed as one of its presets says and then by `override`, as "table.key" = value."""
         recipe: Recipe = self.load("recipes", name)
-        return recipe
+        if preset is not None and preset not in recipe.presets:
+            raise unknown("preset", preset, recipe.presets, f"recipe {name!r}")
+        changes = {**(recipe.presets[preset] if preset else {}), **(override or {})}
+        return read_spec(self.files("recipes")[name], Recipe, changes) if changes else recipe
 
     def suite(self, name: str) -> types.Suite:
         """A suite."""
@@ -83,9 +97,14 @@ class Catalog:
         table: types.TableSpec = self.load("tables", name)
         return table
 
+    def study(self, name: str) -> Study:
+        """A study of trainings."""
+        study: Study = self.load("studies", name)
+        return study
+
     def weights(self, card: types.ModelCard) -> tuple[Path, str | None]:
         """The file of a card's weights, whether or not it exists, and its sha256 by the lock (None if not listed)."""
-        shelf = self.files("models")[card.name].parent
+        shelf = next(place for place in self.files("models")[card.name].parents if place.name == "model_zoo")
         lock = shelf / "weights.lock"
         listed = tomllib.loads(lock.read_text()) if lock.is_file() else {}
         return shelf / "weights" / (card.weights or f"{card.name}.safetensors"), listed.get(card.name)
@@ -99,11 +118,20 @@ class Catalog:
         """Any entry of a shelf; the names in a suite are held to what they promise."""
         files = self.files(kind)
         if name not in files:
-            raise unknown(kind[:-1], name, files)
+            raise unknown(SINGULAR[kind], name, files)
         spec = read_spec(files[name], SHELVES[kind][1])
         if isinstance(spec, types.Suite):
             check_suite(spec, str(files[name]))
         return spec
+
+
+def _entries(root: Path, kind: Kind) -> list[Path]:
+    """The TOML files of a shelf; those of models and recipes may lie in folders, by dataset, say."""
+    shelf = root / SHELVES[kind][0]
+    if kind not in NESTED:
+        return sorted(shelf.glob("*.toml"))
+    recipes = root / SHELVES["recipes"][0]
+    return sorted(path for path in shelf.rglob("*.toml") if kind == "recipes" or recipes not in path.parents)
 
 
 def _plugin_roots() -> list[Path]:
@@ -117,8 +145,11 @@ def _plugin_roots() -> list[Path]:
     return roots
 
 
-def read_spec(path: Path, spec: type[T]) -> T:
-    """Read one TOML file as a spec; the file's name is the spec's, and probes and scores keep their order."""
+def read_spec(path: Path, spec: type[T], changes: Mapping[str, Any] = MappingProxyType({})) -> T:
+    """Read one TOML file as a spec; the file's name is the spec's, and probes and scores keep their order.
+
+    `changes` are made to it first, as "table.key" = value.
+    """
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -126,13 +157,26 @@ def read_spec(path: Path, spec: type[T]) -> T:
     if "name" in value:
         raise UsageError(f"{path}: remove the key 'name'; the file's name, {path.stem!r}, is the name.")
     value["name"] = path.stem
-    for key in ("probes", "scores"):
+    for key, changed in changes.items():
+        _change(value, key, changed)
+    for key in ("probes", "scores", "arms", "measures", "sweeps"):
         if isinstance(value.get(key), dict):
             value[key] = [{"name": name, **entry} for name, entry in value[key].items()]
     try:
         return TypeAdapter(spec).validate_python(value)
     except ValidationError as error:
         raise UsageError(f"{path}: {_explain(error, spec)}") from error
+
+
+def _change(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Set "table.key" in nested tables; raises `UsageError` where that is no place."""
+    *path, last = key.split(".")
+    place = tables
+    for part in path:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise UsageError(f"{key!r} cannot be changed: {part!r} is no table.")
+    place[last] = value
 
 
 def _explain(error: ValidationError, spec: type[Any]) -> str:

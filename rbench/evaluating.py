@@ -53,6 +53,12 @@ class Evaluation:
         frames = [_frame(p.name, run.outcomes(p.name)) for p in self.suite.probes]
         return pd.concat(frames, ignore_index=True)
 
+    @property
+    def evidence(self) -> dict[str, Outcomes]:
+        """The outcomes of every probe that was asked."""
+        run = Run(self.folder)
+        return {p.name: found for p in self.suite.probes if (found := run.outcomes(p.name)) is not None}
+
 
 def _frame(probe: str, outcomes: Outcomes | None) -> "pd.DataFrame":
     """The evidence of one probe; the top classes of sequences are lists."""

@@ -1,41 +1,82 @@
-"""The nouns of training: recipes, as TOML on the shelf spells them. Frozen, and free of torch."""
+"""The nouns of training: recipes, as TOML on the shelf spells them. Frozen, and free of torch.
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+A recipe is made of parts that combine freely: what is minimised (`objective`, `attack`, `augmix`), at which weights
+(`awp`), what else is trained along (`ews`), on which images (`augment`), and how (`optimiser`, `schedule`).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from rbench.errors import UsageError
 from rbench.types import STRICT, Call, Threat
 
 
-@dataclass(frozen=True)
-class Sgd:
-    """Stochastic gradient descent; from each epoch in `milestones` (counted from 0) on, `lr` shrinks by `gamma`.
+def _positive(table: str, part: Any, *keys: str) -> None:
+    """Refuse values of a table that are not greater than 0."""
+    for key in keys:
+        if (value := getattr(part, key)) is not None and not value > 0:
+            raise UsageError(f"{table}.{key} = {value} must be greater than 0.")
 
-    With `clip`, the gradient of every step is cut to that norm.
-    """
+
+def _at_least_1(table: str, part: Any, *keys: str) -> None:
+    """Refuse counts of a table, or of the recipe itself, that are less than 1."""
+    for key in keys:
+        if (value := getattr(part, key)) is not None and value < 1:
+            raise UsageError(f"{table}{key} = {value} must be at least 1.")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Stochastic gradient descent, or AdamW (which has its own momentum); `clip` cuts the gradient to that norm."""
 
     __pydantic_config__: ClassVar = STRICT
     lr: float
+    kind: Literal["sgd", "adamw"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 5e-4
     nesterov: bool = False
-    milestones: tuple[int, ...] = ()
-    gamma: float = 0.1
     clip: float | None = None
 
     def __post_init__(self) -> None:
-        if self.clip is not None and self.clip <= 0:
-            raise UsageError(f"optimiser.clip = {self.clip} must be greater than 0; leave it out not to clip.")
+        _positive("optimiser", self, "lr", "clip")
 
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        return self.lr * self.gamma ** sum(milestone <= epoch for milestone in self.milestones)
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate by epoch, counted from 0.
+
+    In steps: from each of the `milestones` on it shrinks by `gamma`; or along half a cosine down to 0. In the first
+    `warmup` epochs it is (epoch + 1)/warmup of that.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    kind: Literal["steps", "cosine"] = "steps"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise UsageError(f"schedule.milestones = {list(self.milestones)} must ascend.")
+        if self.kind == "cosine" and self.milestones:
+            raise UsageError("schedule.milestones belong to kind = 'steps'; a cosine has none.")
+
+    def rate(self, lr: float, epoch: int, epochs: int) -> float:
+        """The learning rate of an epoch of `epochs` in all, where `lr` is the highest."""
+        if self.kind == "cosine":
+            rate = lr * (1 + math.cos(math.pi * epoch / epochs)) / 2
+        else:
+            rate = lr * self.gamma ** sum(milestone <= epoch for milestone in self.milestones)
+        return rate * (epoch + 1) / self.warmup if epoch < self.warmup else rate
 
 
 @dataclass(frozen=True)
 class Augment:
     """Crops of the image padded by `pad` pixels on every side, and mirror images (never for digits).
 
+    Or, for image files, crops of a share of the area between the two of `area`, scaled to the size of the data set.
     `policy` is then applied to the crop: AutoAugment's for a data set (Cubuk et al., CVPR 2019), which leaves grey
     level `fill` where it shifts the image away.
     """
@@ -43,6 +84,7 @@ class Augment:
     __pydantic_config__: ClassVar = STRICT
     pad: int = 0
     padding: Literal["zero", "grey", "reflect"] = "zero"
+    area: tuple[float, float] | None = None
     flip: bool = False
     policy: Literal["cifar10", "imagenet", "svhn"] | None = None
     fill: int = 128
@@ -50,6 +92,10 @@ class Augment:
     def __post_init__(self) -> None:
         if not 0 <= self.fill <= 255:
             raise UsageError(f"augment.fill = {self.fill} must be a grey level from 0 to 255.")
+        if self.area is not None and not 0 < self.area[0] <= self.area[1] <= 1:
+            raise UsageError(f"augment.area = {list(self.area)} must be two shares of an image, the smaller one first.")
+        if self.area is not None and self.pad:
+            raise UsageError("augment.pad and augment.area are two ways to crop; choose one.")
 
 
 @dataclass(frozen=True)
@@ -74,19 +120,42 @@ class AugMix:
             raise UsageError(f"augmix.severity = {self.severity} must be from 1 to 10.")
         if self.width < 1 or (self.depth is not None and self.depth < 1):
             raise UsageError(f"augmix.width = {self.width} and depth = {self.depth} must each be at least 1.")
-        if self.alpha <= 0:
-            raise UsageError(f"augmix.alpha = {self.alpha} must be greater than 0.")
+        _positive("augmix", self, "alpha")
 
 
 @dataclass(frozen=True)
 class InnerAttack:
-    """The attack inside training: PGD from a uniform start; `mode` says whether batch norm uses the batch (train)."""
+    """The attack inside training: PGD on the cross-entropy, or on KL(f(x) || f(x')) as in TRADES.
+
+    It starts at a uniform point of the ball, or at x + 0.001 N(0, 1); `mode` says whether batch norm uses the batch.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     threat: Threat
     steps: int = 10
     rel_step: str = "1/4"
+    loss: Literal["ce", "kl"] = "ce"
+    start: Literal["uniform", "normal"] = "uniform"
     mode: Literal["train", "eval"] = "train"
+
+    def __post_init__(self) -> None:
+        _at_least_1("attack.", self, "steps")
+
+
+@dataclass(frozen=True)
+class Awp:
+    """Adversarial weight perturbation: every step is taken at weights that raise the loss, `gamma` of their norm away.
+
+    Not in the first `warmup` epochs. Wu, Xia and Wang, "Adversarial weight perturbation helps robust generalization",
+    NeurIPS 2020.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    gamma: float
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        _positive("awp", self, "gamma")
 
 
 @dataclass(frozen=True)
@@ -103,24 +172,34 @@ class Selection:
 class Ews:
     """Enhancing the weak subnets of a network; the defaults are the settings of the paper.
 
-    `rho` of the paths and channels make a subnet, distilled with weight `lam`. From epoch `every` on, and again every
-    `every` epochs, a controller learns which subnets are weak: `passes` over a fixed `subset` of the training images,
-    `subnets` of them a batch, by Adam (`lr`) with an `entropy` bonus, a baseline of decay `decay` and gradients cut to
-    norm `clip`. `paths = false` masks channels only. Guo, Stutz and Schiele, "Improving robustness by enhancing weak
-    subnets", ECCV 2022.
+    `rho` of the paths and channels make a subnet, whose `loss` - the divergence from the full network, or cross-entropy
+    - has weight `lam`. `paths = false` masks channels only; `kl = "mean"` averages the divergence over classes, too.
+    Which subnet: by `strategy` one that a controller found weak (`search`), any (`random`), or the one of the channels
+    of least L1 norm (`l1-norm`). The controller learns from epoch `every` on, and again every `every` epochs: `passes`
+    over a fixed `subset` of the training images, as the objective shows them or `clean`, `subnets` of them a batch, by
+    Adam (`lr`) with an `entropy` bonus, a baseline of decay `decay` and gradients cut to norm `clip`. With
+    `every_steps` it learns instead on the training batch of every so many steps, as in the authors' programs, which
+    also feed the `advantage` to the baseline, some of them from 0 on in every epoch. Guo, Stutz and Schiele, "Improving
+    robustness by enhancing weak subnets", ECCV 2022.
     """
 
     __pydantic_config__: ClassVar = STRICT
     rho: float = 0.5
     lam: float = 1.0
+    strategy: Literal["search", "random", "l1-norm"] = "search"
+    loss: Literal["kl", "ce"] = "kl"
+    kl: Literal["batchmean", "mean"] = "batchmean"
     paths: bool = True
+    images: Literal["seen", "clean"] = "seen"
     every: int = 10
+    every_steps: int | None = None
     subset: float = 0.1
     passes: int = 1
     subnets: int = 8
     hidden: int = 100
     lr: float = 3e-4
     entropy: float = 0.01
+    baseline: Literal["reward", "advantage", "advantage-restarted"] = "reward"
     decay: float = 0.99
     clip: float = 3.0
 
@@ -128,16 +207,21 @@ class Ews:
         for key in ("rho", "subset"):
             if not 0 < getattr(self, key) <= 1:
                 raise UsageError(f"ews.{key} = {getattr(self, key)} must be greater than 0 and at most 1.")
-        for key in ("every", "passes", "subnets", "hidden"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"ews.{key} = {getattr(self, key)} must be at least 1.")
+        _at_least_1("ews.", self, "every", "every_steps", "passes", "subnets", "hidden")
+        if self.strategy != "search" and self.every_steps is not None:
+            raise UsageError(f"ews.every_steps is for a controller, and strategy = {self.strategy!r} has none.")
+        if self.loss != "kl" and self.kl != "batchmean":
+            raise UsageError("ews.kl says how the divergence is averaged; with loss = 'ce' there is none.")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a checkpoint is made: data, objective, optimiser, augmentation, attack, selection and subnets.
+    """How a checkpoint is made: data, objective, optimiser, schedule, augmentation, attack, selection and subnets.
 
     `holdout` images of the training split, the same for every seed, are never trained on and pick the best epoch.
+    `precision = "bf16"` trains in mixed precision. `threads` are those of a CPU, on whose number sums depend, so that
+    a recipe with that number gives the same bits whatever the machine's cores. `presets` are named changes to the
+    recipe, as "table.key" = value, such as those of the authors' program where it departs from their paper.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -147,16 +231,29 @@ class Recipe:
     epochs: int
     batch: int
     holdout: int
-    optimiser: Sgd
+    optimiser: Optimiser
+    schedule: Schedule = Schedule()
     seed: int = 0
     label_smoothing: float = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: int | None = None
     augment: Augment = Augment()
     augmix: AugMix | None = None
     attack: InnerAttack | None = None
-    selection: Selection = Selection()
+    awp: Awp | None = None
     ews: Ews | None = None
+    selection: Selection = Selection()
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch", "holdout"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"{key} = {getattr(self, key)} must be at least 1.")
+        _at_least_1("", self, "epochs", "batch", "holdout", "threads")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(f"label_smoothing = {self.label_smoothing} must be at least 0 and less than 1.")
+        ends = {"schedule.warmup": self.schedule.warmup, "awp.warmup": self.awp.warmup if self.awp else 0}
+        for key, value in ends.items():
+            if not 0 <= value < self.epochs:
+                raise UsageError(f"{key} = {value} must be less than epochs = {self.epochs}.")
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        return self.schedule.rate(self.optimiser.lr, epoch, self.epochs)

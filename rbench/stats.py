@@ -78,3 +78,37 @@ def _check(successes: float, n: float, confidence: float) -> None:
         raise ValueError(f"{successes} successes of {n} are no proportion.")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence = {confidence} must lie between 0 and 1.")
+
+
+def crossed(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of the mean of values [seeds, images] in [-1, 1] over all seeds and all images there might be.
+
+    Seeds and images are two crossed random effects without replication: Var(mean) = (MS_seeds + MS_images - MS_rest) /
+    (S N), with Student's t at the degrees of freedom of F. E. Satterthwaite, "An approximate distribution of estimates
+    of variance components", Biometrics Bulletin 2, 1946. The variance is never taken to be less than that of the seeds
+    or of the images alone. As in `clustered`, one value more at each end of those seen counts towards the spread of
+    images, since a rare image weighs more than a sample shows (of equal values, at both ends that are possible). Raises
+    `ValueError` unless there are two seeds and two images or more.
+    """
+    from scipy.special import stdtrit
+
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or min(table.shape) < 2:
+        raise ValueError(f"values of shape {table.shape} are no table of two or more seeds by two or more images.")
+    seeds, images = table.shape
+    mean, by_seed, by_image = float(table.mean()), table.mean(1), table.mean(0)
+    ends = (by_image.min(), by_image.max()) if np.ptp(by_image) > _ROUNDING else (-1.0, 1.0)
+    spread = ((by_image - mean) ** 2).sum() + sum((end - mean) ** 2 for end in ends)
+    squares = [
+        float(images * ((by_seed - mean) ** 2).sum()) / (seeds - 1),
+        float(seeds * spread) / (images - 1),
+        -float(((table - by_seed[:, None] - by_image + mean) ** 2).sum()) / ((seeds - 1) * (images - 1)),
+    ]
+    total = sum(squares)
+    if total < max(squares):  # the rest outweighs one of the effects
+        squares = [max(squares) if square == max(squares) else 0.0 for square in squares]
+        total = max(squares)
+    freedom = (seeds - 1, images - 1, (seeds - 1) * (images - 1))
+    degrees = total**2 / sum(square**2 / d for square, d in zip(squares, freedom, strict=True))
+    half = float(stdtrit(degrees, 0.5 + confidence / 2)) * math.sqrt(total / table.size)
+    return Interval(mean - half, mean + half)

@@ -10,8 +10,8 @@ from pathlib import Path
 NEEDED = {
     "rbench/cli/__init__.py",
     "rbench/py.typed",
-    "rbench/share/model_zoo/ews-digits.toml",
-    "rbench/share/model_zoo/recipes/ews-digits.toml",
+    "rbench/share/model_zoo/digits/ews-digits.toml",
+    "rbench/share/model_zoo/recipes/digits/ews-digits.toml",
     "rbench/share/model_zoo/weights/ews-digits.safetensors",
     "rbench/share/model_zoo/weights.lock",
     "rbench/share/suites/digits-linf.toml",

@@ -13,14 +13,16 @@ from rbench.errors import unknown
 
 @app.command()
 def ls(
-    shelf: Annotated[str, typer.Argument(help="models, suites, tables or recipes; all of them by default.")] = "all",
+    shelf: Annotated[
+        str, typer.Argument(help="models, suites, tables, studies or recipes; all of them by default.")
+    ] = "all",
     as_json: words.Json = False,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """List models, suites, tables and recipes."""
+    """List models, suites, tables, studies and recipes."""
     from tabulate import tabulate
 
-    from rbench.catalog import SHELVES, Catalog
+    from rbench.catalog import SHELVES, SINGULAR, Catalog
 
     if shelf not in (*SHELVES, "all"):
         raise unknown("shelf", shelf, [*SHELVES, "all"])
@@ -28,7 +30,7 @@ def ls(
     rows: list[dict[str, str]] = []
     kinds = [kind for kind in SHELVES if shelf in (kind, "all")]
     for kind in kinds:
-        rows += [{"kind": kind[:-1], "name": name, "what": _what(found, kind, name)} for name in found.files(kind)]
+        rows += [{"kind": SINGULAR[kind], "name": name, "what": _what(found, kind, name)} for name in found.files(kind)]
     print_rows(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
 
 
@@ -43,23 +45,28 @@ def _what(catalog: Any, kind: str, name: str) -> str:
         return f"{suite.title}: {', '.join(score.name for score in suite.scores)}"
     if kind == "tables":
         return str(catalog.table(name).title)
+    if kind == "studies":
+        study = catalog.study(name)
+        return f"{study.title}: {len(study.every)} arms x {len(study.seeds)} seeds"
     recipe = catalog.recipe(name)
-    return f"{recipe.epochs} epochs, {recipe.objective}"
+    parts = [recipe.objective.use.rpartition(":")[2], *(part for part in ("awp", "ews") if getattr(recipe, part))]
+    return f"{recipe.epochs} epochs, {' + '.join(parts)}"
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A model, suite, table or recipe.")], catalog: words.CatalogDir = None
+    name: Annotated[str, typer.Argument(help="A model, suite, table, study or recipe.")],
+    catalog: words.CatalogDir = None,
 ) -> None:
     """Show one entry of the catalog in full, as JSON."""
-    from rbench.catalog import SHELVES, Catalog
+    from rbench.catalog import SHELVES, SINGULAR, Catalog
 
     found = Catalog.find(catalog or ())
     shown = {}
     for kind in SHELVES:
         files = found.files(kind)
         if name in files:
-            shown[kind[:-1]] = {"file": str(files[name]), **asdict(found.load(kind, name))}
+            shown[SINGULAR[kind]] = {"file": str(files[name]), **asdict(found.load(kind, name))}
     if not shown:
         raise unknown("entry", name, {entry for kind in SHELVES for entry in found.files(kind)})
     typer.echo(json.dumps(shown, indent=1, ensure_ascii=False))

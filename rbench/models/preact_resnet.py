@@ -1,24 +1,13 @@
 """Pre-activation residual networks (He et al., "Identity mappings in deep residual networks", ECCV 2016)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rbench.models.masks import BlockMask, Subnet
 from rbench.models.normalise import Normalise
-
-
-class BlockMask(NamedTuple):
-    """What a subnet keeps of a block: `paths` is [2] (residual, shortcut), `channels` [planes]; all in {0, 1}."""
-
-    paths: Tensor
-    channels: Tensor
-
-
-Subnet = Sequence[BlockMask]
-"""One mask for each block, in the order of `PreActResNet.blocks`."""
 
 
 class PreActBlock(nn.Module):
@@ -29,6 +18,7 @@ class PreActBlock(nn.Module):
 
     def __init__(self, in_planes: int, planes: int, stride: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.width = planes
         self.bn1 = nn.BatchNorm2d(in_planes)
         self.conv1 = nn.Conv2d(in_planes, planes, 3, stride, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
@@ -37,10 +27,15 @@ class PreActBlock(nn.Module):
         self.shortcut = nn.Conv2d(in_planes, planes, 1, stride, bias=False) if changes else None
         self.dropout = nn.Dropout(dropout) if dropout else None
 
+    @property
+    def filters(self) -> Tensor:
+        """The weights that make the channels which a mask may drop."""
+        return self.conv1.weight
+
     def forward(self, x: Tensor, mask: BlockMask | None = None) -> Tensor:
         """Features [B, planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths.
 
-        Subnets drop nothing beyond that, as in the program of Guo, Stutz and Schiele.
+        Dropout is off in subnets, as in the program of Guo, Stutz and Schiele.
         """
         activated = F.relu(self.bn1(x))
         shortcut = x if self.shortcut is None else self.shortcut(activated)
@@ -48,8 +43,7 @@ class PreActBlock(nn.Module):
         if mask is None:
             residual = self.conv2(inner)
             return (residual if self.dropout is None else self.dropout(residual)) + shortcut
-        residual = self.conv2(inner * mask.channels.view(1, -1, 1, 1))
-        return residual * mask.paths[0] + shortcut * mask.paths[1]
+        return mask.join(self.conv2(mask.inner(inner)), shortcut)
 
 
 class PreActResNet(nn.Module):

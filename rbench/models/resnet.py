@@ -1,61 +1,162 @@
-"""Residual networks for 32x32 images (He et al., "Deep residual learning for image recognition", CVPR 2016).
+"""Residual networks (He et al., "Deep residual learning for image recognition", CVPR 2016), for 32x32 and 224x224.
 
-The weights carry the names that circulate with checkpoints of this network for CIFAR, so that those load as they are.
+The weights carry the names that circulate with checkpoints of these networks for CIFAR, so that those load as they are.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rbench.models.masks import BlockMask, Subnet
 from rbench.models.normalise import Normalise
 
 
 class ResNetBlock(nn.Module):
-    """Conv3x3-BN-ReLU-conv3x3-BN plus the shortcut (the input or, if the shape changes, conv1x1-BN), then ReLU."""
+    """Conv3x3-BN-ReLU-conv3x3-BN plus the shortcut (the input or, if the shape changes, conv1x1-BN), then ReLU.
 
-    def __init__(self, in_planes: int, planes: int, stride: int) -> None:
+    In training a share `dropout` of what the residual branch adds is dropped, and the rest scaled up to make good.
+    """
+
+    expansion = 1
+
+    def __init__(self, in_planes: int, planes: int, stride: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.width = planes
         self.conv1 = nn.Conv2d(in_planes, planes, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
-        projection = [nn.Conv2d(in_planes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes)]
-        self.shortcut = nn.Sequential(*(projection if stride != 1 or in_planes != planes else []))
+        self.shortcut = _projection(in_planes, planes, stride)
+        self.dropout = nn.Dropout(dropout) if dropout else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Features [B, planes, H/stride, W/stride]."""
-        residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(residual + self.shortcut(x))
+    @property
+    def filters(self) -> Tensor:
+        """The weights that make the channels which a mask may drop."""
+        return self.conv1.weight
+
+    def forward(self, x: Tensor, mask: BlockMask | None = None) -> Tensor:
+        """Features [B, planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths."""
+        h = F.relu(self.bn1(self.conv1(x)))
+        residual = self.bn2(self.conv2(h if mask is None else mask.inner(h)))
+        return _joined(residual, self.shortcut(x), self.dropout, mask)
+
+
+class Bottleneck(nn.Module):
+    """Conv1x1-BN-ReLU-conv3x3-BN-ReLU-conv1x1-BN plus the shortcut, then ReLU; the 3x3 one has the stride."""
+
+    expansion = 4
+
+    def __init__(self, in_planes: int, planes: int, stride: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.width, out = planes, self.expansion * planes
+        self.conv1 = nn.Conv2d(in_planes, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out)
+        self.shortcut = _projection(in_planes, out, stride)
+        self.dropout = nn.Dropout(dropout) if dropout else None
+
+    @property
+    def filters(self) -> Tensor:
+        """The weights that make the channels which a mask may drop: the input of the 3x3 convolution."""
+        return self.conv1.weight
+
+    def forward(self, x: Tensor, mask: BlockMask | None = None) -> Tensor:
+        """Features [B, 4 planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths."""
+        h = F.relu(self.bn1(self.conv1(x)))
+        h = F.relu(self.bn2(self.conv2(h if mask is None else mask.inner(h))))
+        return _joined(self.bn3(self.conv3(h)), self.shortcut(x), self.dropout, mask)
+
+
+def _projection(in_planes: int, planes: int, stride: int) -> nn.Sequential:
+    """The shortcut of a block: nothing, or conv1x1-BN where the shape changes."""
+    if stride == 1 and in_planes == planes:
+        return nn.Sequential()
+    return nn.Sequential(nn.Conv2d(in_planes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
+
+
+def _joined(residual: Tensor, shortcut: Tensor, dropout: nn.Module | None, mask: BlockMask | None) -> Tensor:
+    """ReLU of both paths; a subnet masks them as they are (the shortcut after its batch norm) and drops nothing else.
+
+    The authors of EWS turn dropout off in subnets, too.
+    """
+    if mask is not None:
+        return F.relu(mask.join(residual, shortcut))
+    return F.relu((residual if dropout is None else dropout(residual)) + shortcut)
 
 
 class ResNet(nn.Module):
-    """Stem conv3x3-BN-ReLU, four stages of blocks with 64 to 512 planes, global average pooling, linear classifier."""
+    """Stem, four stages of blocks with 64 to 512 planes, global average pooling, linear classifier.
 
-    def __init__(self, depths: Sequence[int], classes: int, normalise: nn.Module) -> None:
+    The stem for CIFAR is conv3x3-BN-ReLU, that for ImageNet conv7x7 (stride 2)-BN-ReLU and 3x3 max-pooling (stride 2).
+    """
+
+    def __init__(
+        self,
+        depths: Sequence[int],
+        classes: int,
+        normalise: nn.Module,
+        *,
+        block: type[ResNetBlock] | type[Bottleneck] = ResNetBlock,
+        stem: Literal["cifar", "imagenet"] = "cifar",
+        dropout: float = 0.0,
+    ) -> None:
         """`depths` are the blocks of each stage."""
         super().__init__()
         self.normalise = normalise
-        self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        small = stem == "cifar"
+        self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False) if small else nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        widths = [64, 64, 128, 256, 512]
-        for index, depth in enumerate(depths, 1):
-            entry = ResNetBlock(widths[index - 1], widths[index], 1 if index == 1 else 2)
-            rest = [ResNetBlock(widths[index], widths[index], 1) for _ in range(depth - 1)]
-            self.add_module(f"layer{index}", nn.Sequential(entry, *rest))
-        self.linear = nn.Linear(512, classes)
+        self.pool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        width = 64
+        for index, (depth, planes) in enumerate(zip(depths, (64, 128, 256, 512), strict=True), 1):
+            blocks = []
+            for place in range(depth):
+                blocks.append(block(width, planes, 2 if place == 0 and index > 1 else 1, dropout))
+                width = block.expansion * planes
+            self.add_module(f"layer{index}", nn.Sequential(*blocks))
+        self.linear = nn.Linear(width, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, classes] of images in [0, 1]."""
-        h = F.relu(self.bn1(self.conv1(self.normalise(x))))
-        for index in range(1, 5):
-            h = self.get_submodule(f"layer{index}")(h)
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """All residual blocks, from the images to the classifier."""
+        return [block for index in range(1, 5) for block in self.get_submodule(f"layer{index}").children()]
+
+    def forward(self, x: Tensor, subnet: Subnet | None = None) -> Tensor:
+        """Logits [B, classes] of images in [0, 1]; with `subnet`, those of the subnet that the masks keep."""
+        h = self.pool(F.relu(self.bn1(self.conv1(self.normalise(x)))))
+        for index, block in enumerate(self.blocks):
+            h = block(h, None if subnet is None else subnet[index])
         return self.linear(torch.mean(h, dim=(2, 3)))
 
 
 def resnet18(classes: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> ResNet:
-    """ResNet-18: 2 blocks a stage, 11,173,962 parameters at 10 classes; without `mean` and `std` images go in as is."""
+    """ResNet-18 for CIFAR: 2 blocks a stage, 11,173,962 parameters at 10 classes.
+
+    Without `mean` and `std` images go in as they are.
+    """
     return ResNet(
         [2, 2, 2, 2], classes, Normalise(mean, std) if mean is not None and std is not None else nn.Identity()
     )
+
+
+def resnet50(
+    classes: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    stem: Literal["cifar", "imagenet"] = "cifar",
+    dropout: float = 0.0,
+) -> ResNet:
+    """ResNet-50: 3, 4, 6 and 3 bottlenecks.
+
+    23,520,842 parameters for CIFAR at 10 classes, 25,557,032 for ImageNet at 1,000.
+    """
+    return ResNet([3, 4, 6, 3], classes, Normalise(mean, std), block=Bottleneck, stem=stem, dropout=dropout)

@@ -39,7 +39,7 @@ def picture(curve: Curve, form: Literal["png", "pdf"]) -> bytes:
     for index, score in enumerate(curve.scores):
         _line(axes, curve, score, places, index)
     _dress(axes, curve, places)
-    return _bytes(figure, form)
+    return written(figure, form)
 
 
 def _places(points: Sequence[Point]) -> list[float]:
@@ -116,7 +116,22 @@ def _samples(curve: Curve) -> str:
     return f"n = {counts.pop()}, 95% intervals" if len(counts) == 1 else "95% intervals"
 
 
-def _bytes(figure: "Figure", form: Literal["png", "pdf"]) -> bytes:
+def canvas(width: float, height: float, columns: int = 1) -> "tuple[Figure, list[Axes]]":
+    """An empty figure of so many inches, with axes side by side."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(1, columns, index + 1) for index in range(columns)]
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(visible=True, alpha=0.3)
+    return figure, axes
+
+
+def written(figure: "Figure", form: Literal["png", "pdf"]) -> bytes:
+    """A figure as a file; the same one gives the same bytes."""
     sink = io.BytesIO()
     undated = {"CreationDate": None} if form == "pdf" else {}
     figure.savefig(sink, format=form, dpi=160, metadata=undated)

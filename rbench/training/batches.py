@@ -1,6 +1,9 @@
 """Which images are trained on, in what order and how altered: pure functions of (seed, epoch, sample)."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +17,23 @@ from rbench.types import IntArray
 _FILL = {"zero": 0.0, "grey": 128 / 255}
 
 
+class Batch(NamedTuple):
+    """Images [B, C, H, W] as float32 in [0, 1], labels [B], sample ids [B] and, for AugMix, mixtures of the images."""
+
+    x: Tensor
+    y: Tensor
+    samples: Tensor
+    mixed: tuple[Tensor, ...] = ()
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on a device; on a GPU its images are in channels_last, as the network's weights are."""
+        x, y, samples = (part.to(device, non_blocking=True) for part in self[:3])
+        mixed = [part.to(device, non_blocking=True) for part in self.mixed]
+        if device.type == "cuda":
+            x, *mixed = (part.contiguous(memory_format=torch.channels_last) for part in (x, *mixed))
+        return Batch(x, y, samples, tuple(mixed))
+
+
 def stratified(labels: IntArray, ids: IntArray, count: int, stream: str) -> tuple[IntArray, IntArray]:
     """Split `ids` into (`count` chosen, the rest), each ascending; every class gives its share.
 
@@ -25,12 +45,21 @@ def stratified(labels: IntArray, ids: IntArray, count: int, stream: str) -> tupl
         raise UsageError(f"cannot choose {count} of {len(ids)} images; give a number from 1 to {len(ids) - 1}.")
     order = ids[np.argsort(Draws(0, stream, torch.from_numpy(ids)).words(1, 0)[:, 0].numpy(), kind="stable")]
     # The k-th image of a class of n has rank (k + 1/2)/n; the lowest ranks are chosen.
+    _, kinds, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
     rank = np.empty(len(order))
-    for label in np.unique(labels[order]):
-        members = np.flatnonzero(labels[order] == label)
-        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    places = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rank[np.argsort(kinds, kind="stable")] = (places + 0.5) / np.repeat(counts, counts)
     chosen = np.sort(order[np.argsort(rank, kind="stable")[:count]])
     return chosen, np.setdiff1d(ids, chosen)
+
+
+def origins_of(data: Dataset) -> IntArray:
+    """For each sample the id of the image that it is an altered copy of, its own id where it is none.
+
+    A dataset that holds such copies, as DeepAugment's, says so by an attribute `origins`.
+    """
+    own = np.arange(len(data.labels))
+    return np.asarray(getattr(data, "origins", own))
 
 
 def epoch_order(ids: IntArray, seed: int, epoch: int) -> IntArray:
@@ -44,11 +73,15 @@ def split(ids: IntArray, size: int) -> list[IntArray]:
     return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
-def fetch(data: Dataset, ids: IntArray, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Images [B, C, H, W] as float32 in [0, 1], labels [B] and sample ids [B]."""
-    raw = torch.from_numpy(np.ascontiguousarray(data.images(ids))).to(device)
-    x = raw.float() / 255 if raw.dtype == torch.uint8 else raw.float()
-    return x, torch.from_numpy(data.labels[ids]).to(device), torch.from_numpy(ids).to(device)
+def fetch(data: Dataset, ids: IntArray) -> Batch:
+    """The images of a dataset as they are, on the CPU."""
+    return Batch(unit(data.images(ids)), torch.from_numpy(data.labels[ids]), torch.from_numpy(ids))
+
+
+def unit(pixels: npt.NDArray[Any]) -> Tensor:
+    """Bytes, or numbers in [0, 1], as float32 in [0, 1]."""
+    raw = torch.from_numpy(np.ascontiguousarray(pixels))
+    return raw.float() / 255 if raw.dtype == torch.uint8 else raw.float()
 
 
 def augmented(x: Tensor, augment: Augment, rng: Draws) -> Tensor:

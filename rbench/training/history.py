@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,9 @@ class Row:
     """One epoch, counted from 0: mean losses in nats, accuracies in [0, 1]; `robust` and `subnets` only where measured.
 
     `train` is the accuracy on the training images as the network saw them (augmented, attacked); `clean` and `robust`
-    are those on the held-out images, `subnets` that of the subnets from which the controller learnt.
+    are those on the held-out images, `subnets` that of the subnets from which the controller learnt. `search` are the
+    seconds that it took to learn, part of all `seconds`. A batch was split into `parts` (by ranks and accumulation),
+    each normalised by itself.
     """
 
     epoch: int
@@ -24,6 +27,8 @@ class Row:
     robust: float | None
     subnets: float | None
     seconds: float
+    search: float = 0.0
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,20 @@ class TrainResult:
         """Everything that the training left behind."""
         written = [self.folder / name for name in ("weights.safetensors", "state.pt", "metrics.csv", "curve.png")]
         return tuple(written if self.published is None else [*written, self.published])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What one wants to know of it, as plain values; `metrics.csv` in the folder has every epoch."""
+        best = {key: value for key, value in asdict(self.best).items() if key in ("epoch", "clean", "robust")}
+        place = {"folder": str(self.folder), "weights": str(self.weights)}
+        published = str(self.published) if self.published is not None else None
+        return {"model": self.name, "seed": self.seed, "best": best, **place, "published": published}
+
+    def __str__(self) -> str:
+        """The same as a sentence."""
+        robust = "" if self.best.robust is None else f", {100 * self.best.robust:.1f}% attacked"
+        held_out = f"{100 * self.best.clean:.1f}% of held-out images{robust}"
+        return f"{self.name}, seed {self.seed}: epoch {self.best.epoch}, {held_out}; {self.published or self.weights}"
 
 
 def best_of(rows: Sequence[Row]) -> Row:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -25,3 +26,8 @@ def untracked(model: nn.Module, *, training: bool) -> Iterator[None]:
         for norm, value in zip(norms, tracked, strict=True):
             norm.track_running_stats = value
         model.train(was_training)
+
+
+def widened(logits: Tensor) -> Tensor:
+    """Logits in no less than float32, in which losses are computed."""
+    return logits.float() if torch.finfo(logits.dtype).bits < 32 else logits

@@ -8,25 +8,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rbench.errors import UsageError
-from rbench.recipe import Recipe
+from rbench.recipe import InnerAttack, Recipe
 from rbench.rng import Draws
-from rbench.training.augmix import augmix as augmixed
+from rbench.training.batches import Batch
 from rbench.training.inner import perturb
 
 
 class Objective(NamedTuple):
-    """`views(model, x, y, rng)` are image batches, `loss(logits of each view, y)` a scalar.
+    """`views(model, batch, rng)` are batches of images, `loss(logits of each view, y)` a scalar.
 
     `shares` weigh the views where something else, such as the distillation of subnets, is added for each of them;
     `watched` is the view whose accuracy counts, in reports and for the controller. Batch norm in training normalises
-    the views of a `joint` objective by the statistics of all of them together.
+    the views of a `joint` objective by the statistics of all of them together. `uses` are the tables of the recipe
+    that it reads: others that only objectives read are refused, lest they be thought to do something.
     """
 
-    views: Callable[[nn.Module, Tensor, Tensor, Draws], tuple[Tensor, ...]]
+    views: Callable[[nn.Module, Batch, Draws], tuple[Tensor, ...]]
     loss: Callable[[Sequence[Tensor], Tensor], Tensor]
     shares: tuple[float, ...] = (1.0,)
     watched: int = 0
     joint: bool = False
+    uses: tuple[str, ...] = ()
 
     def logits(self, network: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> list[Tensor]:
         """Logits [B, classes] of each view, by one pass or several."""
@@ -37,15 +39,49 @@ class Objective(NamedTuple):
 
 def standard(*, recipe: Recipe) -> Objective:
     """CE(f(x), y) on clean images."""
-    return Objective(lambda _model, x, _y, _rng: (x,), _cross_entropy(recipe))
+    return Objective(lambda _model, batch, _rng: (batch.x,), _cross_entropy(recipe))
 
 
-def adversarial(*, recipe: Recipe) -> Objective:
-    """CE(f(x'), y) on adversarial images x' of the network itself (Madry et al., ICLR 2018, equation 2.1)."""
-    attack = recipe.attack
-    if attack is None:
-        raise UsageError(f"recipe {recipe.name!r}: adversarial training needs an [attack] with a threat.")
-    return Objective(lambda model, x, y, rng: (perturb(model, x, y, attack, rng),), _cross_entropy(recipe))
+def adversarial(*, recipe: Recipe, gamma: float = 0.0) -> Objective:
+    """Gamma CE(f(x), y) + CE(f(x'), y) on clean images x and adversarial ones x' of the network itself.
+
+    Madry et al., ICLR 2018, equation 2.1, at gamma = 0, where clean images are not seen; in general Guo, Stutz and
+    Schiele, ECCV 2022, equation 3.
+    """
+    attack = _attack(recipe, "adversarial training")
+    entropy = _cross_entropy(recipe)
+    if gamma < 0:
+        raise UsageError(f"recipe {recipe.name!r}: gamma = {gamma} must be at least 0.")
+    if gamma == 0:
+        return Objective(
+            lambda model, batch, rng: (perturb(model, batch.x, batch.y, attack, rng),), entropy, uses=("attack",)
+        )
+    return Objective(
+        lambda model, batch, rng: (batch.x, perturb(model, batch.x, batch.y, attack, rng)),
+        lambda logits, y: gamma * entropy(logits[:1], y) + entropy(logits[1:], y),
+        shares=(gamma, 1.0),
+        watched=1,
+        uses=("attack",),
+    )
+
+
+def trades(*, recipe: Recipe, beta: float = 6.0) -> Objective:
+    """CE(f(x), y) + beta KL(f(x) || f(x')); gradients flow through both sides of the divergence.
+
+    Zhang et al., "Theoretically principled trade-off between robustness and accuracy", ICML 2019, equation 5. It is
+    beta times the form of Guo, Stutz and Schiele (ECCV 2022, equations 3 and 4) at gamma = 1/beta.
+    """
+    attack = _attack(recipe, "TRADES")
+    entropy = _cross_entropy(recipe)
+    if beta <= 0:
+        raise UsageError(f"recipe {recipe.name!r}: beta = {beta} must be greater than 0.")
+    return Objective(
+        lambda model, batch, rng: (batch.x, perturb(model, batch.x, batch.y, attack, rng)),
+        lambda logits, y: entropy(logits, y) + beta * divergence(logits[0], logits[1]),
+        shares=(1.0, beta),
+        watched=1,
+        uses=("attack",),
+    )
 
 
 def augmix(*, recipe: Recipe) -> Objective:
@@ -58,13 +94,22 @@ def augmix(*, recipe: Recipe) -> Objective:
         raise UsageError(f"recipe {recipe.name!r}: the objective augmix needs an [augmix] table; it may be empty.")
     entropy = _cross_entropy(recipe)
 
-    def views(_model: nn.Module, x: Tensor, _y: Tensor, rng: Draws) -> tuple[Tensor, ...]:
-        return (x, *(augmixed(x, settings, rng.named("augmix"), draw) for draw in range(2)))
-
     def loss(logits: Sequence[Tensor], y: Tensor) -> Tensor:
         return entropy(logits, y) + settings.jsd * jensen_shannon(logits)
 
-    return Objective(views, loss, shares=(1 / 3, 1 / 3, 1 / 3), joint=True)
+    return Objective(
+        lambda _model, batch, _rng: (batch.x, *batch.mixed),
+        loss,
+        shares=(1 / 3, 1 / 3, 1 / 3),
+        joint=True,
+        uses=("augmix",),
+    )
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """KL(softmax(p) || softmax(q)) in nats of logits [B, classes], averaged over the batch."""
+    target = F.log_softmax(p, dim=1)
+    return F.kl_div(F.log_softmax(q, dim=1), target, reduction="batchmean", log_target=True)
 
 
 def jensen_shannon(logits: Sequence[Tensor]) -> Tensor:
@@ -76,6 +121,12 @@ def jensen_shannon(logits: Sequence[Tensor]) -> Tensor:
     logs = torch.stack([F.log_softmax(view, dim=1) for view in logits])
     mean = logs.exp().mean(0).clamp(min=1e-7).log()
     return (logs.exp() * (logs - mean)).sum(2).mean()
+
+
+def _attack(recipe: Recipe, what: str) -> InnerAttack:
+    if recipe.attack is None:
+        raise UsageError(f"recipe {recipe.name!r}: {what} needs an [attack] with a threat.")
+    return recipe.attack
 
 
 def _cross_entropy(recipe: Recipe) -> Callable[[Sequence[Tensor], Tensor], Tensor]:

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Report = Callable[[str], None]
-"""Called after each batch with what is known of the training so far."""
+Report = Callable[[int, str], None]
+"""Called after some steps with their number and with what is known of the training so far."""
 
 
 @contextmanager
 def bar(title: str, total: int, done: int, *, enabled: bool) -> Iterator[Report]:
-    """Show the share of `total` batches that is done, the time that is left, and what was reported last."""
+    """Show the share of `total` steps that is done, the time that is left, and what was reported last."""
     if not enabled:
-        yield lambda _text: None
+        yield lambda _steps, _text: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,4 +19,4 @@ def bar(title: str, total: int, done: int, *, enabled: bool) -> Iterator[Report]
     columns = (TextColumn("{task.description}"), BarColumn(6), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600) as progress:
         task = progress.add_task(title, total=total, completed=done, text="")
-        yield lambda text: progress.update(task, advance=1, text=text)
+        yield lambda steps, text: progress.update(task, advance=steps, text=text)

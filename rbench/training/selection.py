@@ -13,24 +13,26 @@ from rbench.training.setting import Setting
 
 
 def measure(setting: Setting) -> tuple[float, float | None]:
-    """Clean and, if the recipe names a threat, robust accuracy on the held-out images, in evaluation mode.
+    """Clean and, if the recipe names a threat, robust accuracy on the held-out images, in evaluation mode and float32.
 
     The attack starts from the same points in every epoch and for every seed, so that epochs differ by the network only.
+    Ranks share the images.
     """
     chosen = setting.recipe.selection
-    clean = robust = 0
+    right = torch.zeros(2, dtype=torch.float64, device=setting.device)
     with untracked(setting.model, training=False):
         for ids in split(setting.held_out, setting.recipe.batch):
-            x, y, samples = fetch(setting.data, ids, setting.device)
-            clean += _correct(setting.model, x, y)
-            if chosen.threat is not None:
-                rng = Draws(0, "train/selection", samples)
-                x = pgd(setting.model, x, y, chosen.threat, rng=rng, steps=chosen.steps, rel_step=chosen.rel_step)
-                robust += _correct(setting.model, x, y)
-    total = len(setting.held_out)
-    return clean / total, None if chosen.threat is None else robust / total
+            for part in setting.parts(ids):
+                x, y, samples, _ = fetch(setting.data, part).to(setting.device)
+                right[0] += _correct(setting.model, x, y)
+                if chosen.threat is not None:
+                    rng = Draws(0, "train/selection", samples)
+                    x = pgd(setting.model, x, y, chosen.threat, rng=rng, steps=chosen.steps, rel_step=chosen.rel_step)
+                    right[1] += _correct(setting.model, x, y)
+    clean, robust = (setting.ranks.total(right) / len(setting.held_out)).tolist()
+    return clean, None if chosen.threat is None else robust
 
 
 @torch.no_grad()
-def _correct(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> int:
-    return int((model(x).argmax(1) == y).sum())
+def _correct(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+    return (model(x).argmax(1) == y).sum()

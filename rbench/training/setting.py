@@ -8,16 +8,23 @@ from torch import nn
 
 from rbench.catalog import bind
 from rbench.datasets import Dataset
-from rbench.recipe import Recipe
-from rbench.training.batches import stratified
+from rbench.errors import UsageError
+from rbench.recipe import Optimiser, Recipe
+from rbench.training.batches import origins_of, split, stratified
 from rbench.training.ews.search import Enhancer
 from rbench.training.objectives import Objective
+from rbench.training.ranks import ALONE, Ranks
 from rbench.types import IntArray, ModelCard
+
+READ_BY_OBJECTIVES = ("attack", "augmix")  # tables of a recipe that do nothing unless its objective reads them
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything that one training works with; `model`, `optimiser` and `enhancer` change as it goes."""
+    """Everything that one training works with; `model`, `optimiser` and `enhancer` change as it goes.
+
+    A batch is shared by all `ranks`, and by each in `accumulate` parts, which batch norm normalises one by one.
+    """
 
     recipe: Recipe
     seed: int
@@ -30,29 +37,92 @@ class Setting:
     optimiser: torch.optim.Optimizer
     objective: Objective
     enhancer: Enhancer | None
+    ranks: Ranks = ALONE
+    accumulate: int = 1
+
+    def cast(self) -> torch.autocast:
+        """The context in which the network runs: mixed precision if the recipe says so."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
+
+    def parts(self, ids: IntArray) -> list[IntArray]:
+        """What this rank does of a batch, part by part; none of them is empty."""
+        parts = np.array_split(ids, self.ranks.world * self.accumulate)
+        own = parts[self.ranks.rank * self.accumulate : (self.ranks.rank + 1) * self.accumulate]
+        return [part for part in own if len(part)]
+
+    @property
+    def batches(self) -> int:
+        """The number of steps of an epoch."""
+        return len(split(self.fitted, self.recipe.batch))
 
 
-def prepare(card: ModelCard, recipe: Recipe, seed: int, device: str | None = None) -> Setting:
-    """Resolve everything that card and recipe name, with the weights of a fresh network drawn from `seed`."""
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    objective = bind(recipe.objective, given=["recipe"])(recipe=recipe)
+def prepare(
+    card: ModelCard,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device | None = None,
+    *,
+    data: Dataset | None = None,
+    ranks: Ranks = ALONE,
+    accumulate: int = 1,
+) -> Setting:
+    """Resolve everything that card and recipe name, with the weights of a fresh network drawn from `seed`.
+
+    `data` is used in the place of the recipe's own. Raises `UsageError` for parts that do not go together.
+    """
+    where = device or torch.device("cpu")
+    objective = _objective(recipe)
     build = bind(card.arch)
-    data: Dataset = bind(recipe.data, given=["split"])(split="train")
-    held_out, fitted = stratified(data.labels, np.arange(len(data.labels)), recipe.holdout, "train/holdout")
+    if accumulate < 1 or accumulate * ranks.world > recipe.batch:
+        raise UsageError(
+            f"a batch of {recipe.batch} cannot be split in {accumulate} parts on each of {ranks.world} ranks; "
+            f"choose a number from 1 to {max(recipe.batch // ranks.world, 1)}."
+        )
+    data = data or bind(recipe.data, given=["split"])(split="train")
+    held_out, fitted = _held_out(data, recipe.holdout)
     with torch.random.fork_rng(devices=[]):  # the one use of the global generator
         torch.manual_seed(seed)
         model: nn.Module = build().to(where)
-    chosen = recipe.optimiser
-    optimiser = torch.optim.SGD(
+    if where.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)
+    optimiser = _optimiser(model, recipe.optimiser)
+    enhancer, searched = None, fitted[:0]
+    if recipe.ews is not None:
+        enhancer = Enhancer(model, recipe.ews, seed)
+        count = max(1, round(recipe.ews.subset * len(fitted)))
+        searched = fitted if count == len(fitted) else stratified(data.labels, fitted, count, "train/searched")[0]
+    return Setting(
+        recipe, seed, data, fitted, held_out, searched, where, model, optimiser, objective, enhancer, ranks, accumulate
+    )
+
+
+def _objective(recipe: Recipe) -> Objective:
+    """The objective of a recipe; raises `UsageError` if it does not read a table that is there to be read."""
+    objective: Objective = bind(recipe.objective, given=["recipe"])(recipe=recipe)
+    for table in READ_BY_OBJECTIVES:
+        if getattr(recipe, table) is not None and table not in objective.uses:
+            raise UsageError(
+                f"recipe {recipe.name!r} has a table [{table}], which its objective {recipe.objective.use} does not "
+                f"read; remove it, or choose another objective."
+            )
+    return objective
+
+
+def _held_out(data: Dataset, count: int) -> tuple[IntArray, IntArray]:
+    """The ids of `count` held-out images and of those to be fitted, which hold no altered copy of the former."""
+    origins = origins_of(data)
+    originals = np.unique(origins)
+    held_out, _ = stratified(data.labels, originals, count, "train/holdout")
+    return held_out, np.flatnonzero(~np.isin(origins, held_out))
+
+
+def _optimiser(model: nn.Module, chosen: Optimiser) -> torch.optim.Optimizer:
+    if chosen.kind == "adamw":
+        return torch.optim.AdamW(model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay)
+    return torch.optim.SGD(
         model.parameters(),
         lr=chosen.lr,
         momentum=chosen.momentum,
         weight_decay=chosen.weight_decay,
         nesterov=chosen.nesterov,
     )
-    enhancer, searched = None, fitted[:0]
-    if recipe.ews is not None:
-        enhancer = Enhancer(model, recipe.ews, seed)
-        count = max(1, round(recipe.ews.subset * len(fitted)))
-        searched = fitted if count == len(fitted) else stratified(data.labels, fitted, count, "train/searched")[0]
-    return Setting(recipe, seed, data, fitted, held_out, searched, where, model, optimiser, objective, enhancer)

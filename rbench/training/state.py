@@ -1,7 +1,8 @@
-"""The state of a training between epochs: enough to go on with bit-identical results."""
+"""The state of a training: enough to go on with bit-identical results."""
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,24 +20,45 @@ Weights = dict[str, Tensor]
 
 
 def manifest(card: ModelCard, recipe: Recipe, seed: int, data_digest: str) -> dict[str, str]:
-    """What a training folder belongs to: everything that may move its weights."""
-    spec = {"architecture": asdict(card.arch), **asdict(recipe), "seed": seed, "images": data_digest}
+    """What a training folder belongs to: everything that may move its weights.
+
+    Not among it is into how many parts batches are split: a training may go on with another number of ranks.
+    """
+    parts = {key: value for key, value in asdict(recipe).items() if key not in ("name", "presets")}
+    spec = {"architecture": asdict(card.arch), **parts, "seed": seed, "images": data_digest}
     return {key: json.dumps(value, sort_keys=True) for key, value in spec.items()}
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state so that an interruption at any point leaves the previous one or this one."""
+    """Write a state so that an interruption at any point leaves the previous one or this one.
+
+    Raises `StoreError` if the disk is full.
+    """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    write_atomically(path, buffer.getvalue())
+    write(path, buffer.getvalue())
 
 
-def load(path: Path, expected: Mapping[str, str], device: torch.device) -> dict[str, Any] | None:
-    """The state in a file, None if there is no file; raises `StoreError` if it belongs to another training."""
+def write(path: Path, content: bytes) -> None:
+    """Write a file of a training whole or not at all; raises `StoreError` if it cannot be written."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StoreError(
+            f"cannot write {path} ({reason}); what was saved before is intact. Mend that, and the same command goes on."
+        ) from error
+
+
+def load(path: Path, expected: Mapping[str, str]) -> dict[str, Any] | None:
+    """The state in a file, on the CPU; None if there is no file.
+
+    Raises `StoreError` if it belongs to another training.
+    """
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = state["manifest"]
     except Exception as error:  # whatever torch makes of a damaged file
         raise StoreError(f"{path} is no training state ({type(error).__name__}); delete it to start anew.") from error
@@ -47,8 +69,3 @@ def load(path: Path, expected: Mapping[str, str], device: torch.device) -> dict[
                 f"Choose another folder with --out, or delete this one."
             )
     return state
-
-
-def copied(weights: Mapping[str, Tensor]) -> Weights:
-    """A copy that later training steps leave alone."""
-    return {key: value.detach().clone() for key, value in weights.items()}

@@ -7,7 +7,7 @@ import torch
 
 from rbench.models.load import fill, read_weights
 from rbench.models.preact_resnet import preact_resnet18, preact_resnet_small
-from rbench.models.resnet import resnet18
+from rbench.models.resnet import resnet18, resnet50
 from rbench.models.wide_resnet import wide_resnet
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
@@ -25,8 +25,10 @@ def count(model):
         (lambda: wide_resnet(34, 10, 10, MEAN, STD), 46_160_474),
         (lambda: preact_resnet_small(10, MEAN, STD), 77_850),
         (lambda: resnet18(10), 11_173_962),
+        (lambda: resnet50(10, MEAN, STD), 23_520_842),
+        (lambda: resnet50(1000, MEAN, STD, stem="imagenet"), 25_557_032),
     ],
-    ids=["preact_resnet18", "wrn28-10", "wrn34-10", "small", "resnet18"],
+    ids=["preact_resnet18", "wrn28-10", "wrn34-10", "small", "resnet18", "resnet50", "resnet50-imagenet"],
 )
 def test_parameter_counts_are_the_published_ones(build, parameters):
     with torch.device("meta"):

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import zoo
 
-from rbench.recipe import Augment, Ews, InnerAttack, Recipe, Selection, Sgd
+from rbench.recipe import Augment, Ews, InnerAttack, Optimiser, Recipe, Schedule, Selection
 from rbench.types import Call, ModelCard, Threat
 
 THREAT = Threat("linf", "24/255")
@@ -37,7 +38,8 @@ def recipe():
         epochs=4,
         batch=40,
         holdout=40,
-        optimiser=Sgd(lr=0.05, milestones=(3,)),
+        optimiser=Optimiser(lr=0.05),
+        schedule=Schedule(milestones=(3,)),
         augment=Augment(pad=2),
         attack=InnerAttack(THREAT, steps=2, rel_step="1/2"),
         selection=Selection(THREAT, steps=2, rel_step="1/2"),
@@ -50,3 +52,9 @@ def plain(recipe):
     """The same without attack and subnets."""
     objective = Call("rbench.training.objectives:standard")
     return replace(recipe, objective=objective, attack=None, ews=None, selection=Selection())
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """A catalog folder with two tiny models, on 400 digits."""
+    return zoo.write(tmp_path / "shelf", f"{Path(__file__).with_name('small.py')}:medium")

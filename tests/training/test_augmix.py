@@ -13,12 +13,13 @@ from scipy import stats
 
 from rbench.data.digits import digits
 from rbench.errors import UsageError
-from rbench.recipe import AugMix
+from rbench.recipe import Augment, AugMix
 from rbench.rng import Draws
 from rbench.training.augmix import Mixture, Step, augmix, dirichlet, mix, plan
 from rbench.training.objectives import augmix as objective_of
 from rbench.training.objectives import jensen_shannon
 from rbench.training.operations import OPERATIONS, autocontrast, posterize, translate_x
+from rbench.training.pipeline import Pipeline
 
 
 def draws(count, stream="test"):
@@ -136,11 +137,14 @@ def test_objective_needs_its_table(plain):
 
 def test_views_are_the_image_and_two_augmentations_that_differ(plain, x):
     objective = objective_of(recipe=replace(plain, augmix=AugMix()))
-    clean, first, second = objective.views(None, x, None, draws(12))
-    assert clean is x
+    pipeline = Pipeline(digits("train"), replace(plain, augment=Augment(), augmix=AugMix()), 0)
+    batch, again = pipeline[3, np.arange(12)], pipeline[3, np.arange(12)]
+    clean, first, second = objective.views(None, batch, None)
+    assert torch.equal(clean, x)
     assert not torch.equal(first, second)
-    again = objective.views(None, x, None, draws(12))
-    assert all(torch.equal(left, right) for left, right in zip(again, (clean, first, second), strict=True))
+    same = objective.views(None, again, None)
+    assert all(torch.equal(left, right) for left, right in zip(same, (clean, first, second), strict=True))
+    assert torch.equal(pipeline[3, np.array([7, 2])].mixed[1], second[[7, 2]])
     assert objective.shares == (1 / 3, 1 / 3, 1 / 3)
 
 

@@ -58,9 +58,12 @@ def test_every_epoch_sees_every_fitted_image_once(card, plain, monkeypatch, tmp_
     from rbench.training import loop
 
     seen = []
-    monkeypatch.setattr(
-        loop, "step", lambda _setting, epoch, _iteration, ids: seen.append((epoch, ids)) or (1.0, 0.0, 0.5)
-    )
+
+    def step(_setting, epoch, _iteration, batches, _total):
+        seen.append((epoch, batches[0].samples.numpy()))
+        return torch.tensor([1.0, 0.0, 0.5, 1.0]).double()
+
+    monkeypatch.setattr(loop, "step", step)
     loop.train(card, replace(plain, epochs=2), out=tmp_path, progress=False)
     setting = prepare(card, plain, 0)
     for epoch in range(2):
@@ -81,7 +84,8 @@ def test_batches_are_whole():
 
 
 def test_bytes_become_images_in_the_unit_box():
-    x, y, samples = fetch(digits("train"), np.array([3, 1]), torch.device("cpu"))
+    x, y, samples, mixed = fetch(digits("train"), np.array([3, 1]))
+    assert mixed == ()
     assert x.dtype == torch.float32
     assert torch.equal((x * 255).round().to(torch.uint8), torch.from_numpy(digits("train").pixels[[3, 1]]))
     assert y.tolist() == digits("train").labels[[3, 1]].tolist()

@@ -10,9 +10,11 @@ from rbench.models.preact_resnet import preact_resnet_small
 from rbench.recipe import Ews
 from rbench.rng import Draws
 from rbench.training.ews import search as searching
-from rbench.training.ews.controller import Controller, Sampled, choose
+from rbench.training.ews.choosing import choose
+from rbench.training.ews.controller import Controller, Sampled
 from rbench.training.ews.search import Enhancer
 from rbench.training.ews.subnets import kept
+from rbench.training.ranks import Ranks
 
 
 def stream(index, name="test"):
@@ -86,7 +88,7 @@ def test_log_prob_and_entropy_by_hand():
 def test_untrained_controller_is_nearly_uniform_and_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
     enhancer = Enhancer(small_net_without_seeding(), Ews(), seed=3)
-    taken = torch.stack([enhancer.subnet(0, index)[0].paths for index in range(400)]).mean(0)
+    taken = torch.stack([enhancer.subnet(None, 0, index)[0].paths for index in range(400)]).mean(0)
     assert torch.allclose(taken, torch.tensor([0.5, 0.5]), atol=0.1)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -106,7 +108,8 @@ def test_search_moves_probability_away_from_subnets_of_high_accuracy(monkeypatch
 
     monkeypatch.setattr(searching, "subnet_logits", logits_of)
     enhancer = Enhancer(small_net(), Ews(lr=0.01), seed=0)
-    found = [enhancer.search(small_net(), torch.zeros(10, 3, 32, 32), y, 0, turn) for turn in range(60)]
+    parts = [(torch.zeros(10, 3, 32, 32), y)]
+    found = [enhancer.search(small_net(), parts, Ranks(), 0, turn) for turn in range(60)]
     assert 0.3 < sum(found[:5]) / 5 < 0.7
     assert sum(found[-5:]) / 5 < 0.1
 
@@ -147,4 +150,5 @@ def test_gradients_are_cut(monkeypatch):
 
 def test_search_is_due_at_multiples_of_every_but_not_at_the_start():
     enhancer = Enhancer(small_net(), Ews(every=10), seed=0)
-    assert [epoch for epoch in range(35) if enhancer.due(epoch)] == [10, 20, 30]
+    assert [epoch for epoch in range(35) if enhancer.begin(epoch)] == [10, 20, 30]
+    assert not any(enhancer.due(iteration) for iteration in range(5))

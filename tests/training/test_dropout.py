@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from rbench.models.preact_resnet import BlockMask, PreActBlock, preact_resnet_small
+from rbench.models.masks import BlockMask
+from rbench.models.preact_resnet import PreActBlock, preact_resnet_small
 
 MEAN, STD = [0.3] * 3, [0.3] * 3
 

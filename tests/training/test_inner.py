@@ -9,6 +9,7 @@ from rbench.models.linear import linear
 from rbench.models.preact_resnet import preact_resnet_small
 from rbench.recipe import InnerAttack
 from rbench.rng import Draws
+from rbench.training.batches import Batch
 from rbench.training.inner import perturb
 from rbench.training.modes import untracked
 from rbench.training.objectives import adversarial, standard
@@ -92,8 +93,9 @@ def test_objectives(recipe, plain):
     model = linear(12, 3)
     x, y, rng = torch.rand(5, 3, 2, 2), torch.arange(5) % 3, Draws(0, "test", torch.arange(5))
     clean, attacked = standard(recipe=plain), adversarial(recipe=recipe)
-    assert clean.views(model, x, y, rng) == (x,)
-    (view,) = attacked.views(model, x, y, rng)
+    batch = Batch(x, y, torch.arange(5))
+    assert clean.views(model, batch, rng) == (x,)
+    (view,) = attacked.views(model, batch, rng)
     assert torch.equal(view, perturb(model, x, y, recipe.attack, rng))
     loss = nn.functional.cross_entropy
     assert loss(model(view), y) > loss(model(x), y)

@@ -7,11 +7,15 @@ import torch
 
 from rbench.catalog import bind
 from rbench.errors import ModelError
-from rbench.recipe import Ews, Sgd
+from rbench.recipe import Ews, Optimiser, Schedule
 from rbench.training import loop
+from rbench.training.batches import epoch_order, split
+from rbench.training.course import Course
 from rbench.training.history import Row, as_csv, best_of
+from rbench.training.pipeline import Pipeline, batches
 from rbench.training.selection import measure
 from rbench.training.setting import prepare
+from rbench.training.step import search, step
 
 
 def row(epoch, clean, robust):
@@ -43,7 +47,7 @@ def test_saved_weights_are_those_of_the_selected_epoch(card, plain, tmp_path, mo
 
 
 def test_plain_training_learns(card, plain, tmp_path):
-    recipe = replace(plain, epochs=25, batch=20, optimiser=Sgd(lr=0.1))
+    recipe = replace(plain, epochs=25, batch=20, optimiser=Optimiser(lr=0.1), schedule=Schedule())
     result = loop.train(card, recipe, out=tmp_path, progress=False)
     assert result.rows[-1].loss < 0.5 * result.rows[0].loss
     assert result.best.clean > 0.6
@@ -56,8 +60,9 @@ def test_plain_training_learns(card, plain, tmp_path):
 
 def test_measured_accuracies_agree_with_a_count_by_hand(card, recipe):
     setting = prepare(card, recipe, 0)
+    pipeline = Pipeline(setting.data, setting.recipe, 0)
     for iteration in range(3):
-        loop.step(setting, 0, iteration, setting.fitted[40 * iteration : 40 * iteration + 40])
+        step(setting, 0, iteration, [pipeline[0, setting.fitted[40 * iteration : 40 * iteration + 40]]], 40)
     clean, robust = measure(setting)
     assert setting.model.training
     x = torch.from_numpy(setting.data.images(setting.held_out)).float() / 255
@@ -68,18 +73,21 @@ def test_measured_accuracies_agree_with_a_count_by_hand(card, recipe):
 
 
 def test_learning_rate_falls_at_the_milestones(card, plain, tmp_path):
-    recipe = replace(plain, optimiser=Sgd(lr=0.2, milestones=(1, 3), gamma=0.5))
+    recipe = replace(plain, optimiser=Optimiser(lr=0.2), schedule=Schedule(milestones=(1, 3), gamma=0.5))
     result = loop.train(card, recipe, out=tmp_path, progress=False)
     assert [row.lr for row in result.rows] == pytest.approx([0.2, 0.1, 0.1, 0.05])
 
 
 def test_learning_rate_reaches_the_optimiser(card, plain):
-    setting = prepare(card, replace(plain, optimiser=Sgd(lr=0.2, milestones=(1,), gamma=0.0)), 0)
+    schedule = Schedule(milestones=(1,), gamma=0.0)
+    setting = prepare(card, replace(plain, optimiser=Optimiser(lr=0.2), schedule=schedule), 0)
+    asked = [(epoch, part) for epoch in range(2) for part in split(epoch_order(setting.fitted, 0, epoch), 40)]
+    feed, course = batches(Pipeline(setting.data, setting.recipe, 0), asked, 0, setting.device), Course()
     weight = setting.model.stem.weight
     fresh = weight.clone()
-    loop.one_epoch(setting, 0, lambda _text: None, None)
+    course.end(loop.one_epoch(setting, course, feed, lambda _steps, _text: None, []), {})
     trained = weight.clone()
-    loop.one_epoch(setting, 1, lambda _text: None, None)
+    loop.one_epoch(setting, course, feed, lambda _steps, _text: None, [])
     assert not torch.equal(trained, fresh)
     assert torch.equal(weight, trained)
 
@@ -103,18 +111,32 @@ def test_a_subnet_that_is_the_whole_network_teaches_nothing(card, recipe, tmp_pa
 def test_search_sees_the_subset_in_every_pass(card, recipe, monkeypatch):
     setting = prepare(card, replace(recipe, batch=10, ews=replace(recipe.ews, passes=3)), 0)
     seen = []
-    monkeypatch.setattr(setting.enhancer, "search", lambda _m, x, y, _e, i: seen.append((i, x, len(y))) or 0.25)
-    assert loop.search(setting, setting.enhancer, 1) == 0.25
+    monkeypatch.setattr(setting.enhancer, "search", lambda _m, parts, _r, _e, i: seen.append((i, *parts[0])) or 0.25)
+    assert search(setting, setting.enhancer, 1) == 0.25
     assert [i for i, _, _ in seen] == list(range(9))
-    assert [count for _, _, count in seen] == [10, 10, 4] * 3
+    assert [len(y) for _, _, y in seen] == [10, 10, 4] * 3
     clean = torch.from_numpy(setting.data.images(setting.searched[:10])).float() / 255
     assert 0 < (seen[0][1] - clean).abs().max() <= 24 / 255 + 1e-6  # attacked
+    assert torch.equal(seen[0][1], seen[3][1])  # once for all passes: the network stays as it is
+    seen.clear()
+    ews = replace(setting.recipe.ews, passes=1, images="clean")
+    monkeypatch.setattr(setting.enhancer, "ews", ews)
+    assert search(setting, setting.enhancer, 1) == 0.25
+    assert torch.equal(seen[0][1], clean)
 
 
 def test_divergence_is_an_error(card, plain, tmp_path):
-    with pytest.raises(ModelError, match="loss is not finite in epoch 0; lower the learning rate"):
-        loop.train(card, replace(plain, optimiser=Sgd(lr=1e30)), out=tmp_path, progress=False)
+    with pytest.raises(ModelError, match=r"the loss is (nan|inf) at step [12] of epoch 0 .* no state was saved before"):
+        loop.train(card, replace(plain, optimiser=Optimiser(lr=1e30)), out=tmp_path, progress=False)
     assert not (tmp_path / "weights.safetensors").exists()
+
+
+def test_divergence_later_names_the_last_good_state(card, plain, tmp_path):
+    recipe = replace(plain, schedule=Schedule(milestones=(2,), gamma=1e30))
+    message = r"the loss is (nan|inf) at step \d of epoch 2 \(learning rate 5e\+28\); the last good state is .*state.pt"
+    with pytest.raises(ModelError, match=message):
+        loop.train(card, recipe, out=tmp_path, progress=False)
+    assert len(torch.load(tmp_path / "state.pt", weights_only=True)["course"]["rows"]) == 2
 
 
 def test_files_of_a_training(card, recipe, tmp_path, capsys):
@@ -123,7 +145,7 @@ def test_files_of_a_training(card, recipe, tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in result.files)
     assert (tmp_path / "metrics.csv").read_text() == as_csv(result.rows)
     header, first, second = as_csv(result.rows).splitlines()
-    assert header == "epoch,lr,loss,distillation,train,clean,robust,subnets,seconds"
+    assert header == "epoch,lr,loss,distillation,train,clean,robust,subnets,seconds,search,parts"
     assert first.split(",")[7] == ""  # no search before the first epoch
     assert float(second.split(",")[7]) == pytest.approx(result.rows[1].subnets, rel=1e-5)
     picture = (tmp_path / "curve.png").read_bytes()

@@ -28,15 +28,15 @@ train(card, recipe, out=Path(out), progress=False)
 
 
 def rows_without_time(result):
-    return [replace(row, seconds=0) for row in result.rows]
+    return [replace(row, seconds=0, search=0) for row in result.rows]
 
 
 def interrupt(monkeypatch, epoch, iteration):
     """Let the training be interrupted once, in the middle of an epoch."""
     original = loop.step
 
-    def step(setting, at_epoch, at_iteration, ids):
-        done = original(setting, at_epoch, at_iteration, ids)
+    def step(setting, at_epoch, at_iteration, *rest):
+        done = original(setting, at_epoch, at_iteration, *rest)
         if (at_epoch, at_iteration) == (epoch, iteration):
             raise KeyboardInterrupt
         return done

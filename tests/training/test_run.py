@@ -7,7 +7,7 @@ import pytest
 from rbench.catalog import Catalog
 from rbench.errors import StoreError, UsageError
 from rbench.training.publish import lock_text
-from rbench.training.run import run
+from rbench.training.run import run, training
 
 CARD = """
 title = "Tiny"
@@ -25,6 +25,10 @@ holdout = 97
 data = { use = "rbench.data.digits:digits" }
 objective = { use = "rbench.training.objectives:standard" }
 optimiser = { lr = 0.1 }
+
+[presets.slow]
+"optimiser.lr" = 0.01
+epochs = 2
 """
 
 
@@ -41,7 +45,7 @@ def catalog(tmp_path):
 def test_own_seed_is_published_with_its_digest(catalog, tmp_path):
     shelf = tmp_path / "catalog" / "model_zoo"
     (shelf / "weights.lock").write_text('older = "00"\n"odd name" = "11"\n')
-    result = run(catalog, "tiny", out=tmp_path / "runs", progress=False)
+    result = run(catalog, training(catalog, "tiny", tmp_path / "runs"), progress=False)
     assert result.seed == 3
     assert result.weights == tmp_path / "runs" / "tiny" / "seed3" / "weights.safetensors"
     published = shelf / "weights" / "tiny-1.safetensors"
@@ -57,7 +61,7 @@ def test_own_seed_is_published_with_its_digest(catalog, tmp_path):
 
 
 def test_other_seeds_stay_in_their_folder(catalog, tmp_path):
-    result = run(catalog, "tiny", seed=4, out=tmp_path / "runs", progress=False)
+    result = run(catalog, training(catalog, "tiny", tmp_path / "runs", seed=4), progress=False)
     assert result.published is None
     assert result.weights.parent.name == "seed4"
     assert result.weights.is_file()
@@ -69,13 +73,13 @@ def test_other_seeds_stay_in_their_folder(catalog, tmp_path):
 def test_shelf_that_cannot_be_written(catalog, tmp_path):
     (tmp_path / "catalog" / "model_zoo" / "weights").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot publish to the shelf .*; the weights stay in .*seed3"):
-        run(catalog, "tiny", out=tmp_path / "runs", progress=False)
+        run(catalog, training(catalog, "tiny", tmp_path / "runs"), progress=False)
     assert (tmp_path / "runs" / "tiny" / "seed3" / "weights.safetensors").is_file()
 
 
 def test_model_without_a_recipe(catalog, tmp_path):
     with pytest.raises(UsageError, match="model 'bare' names no recipe"):
-        run(catalog, "bare", out=tmp_path, progress=False)
+        run(catalog, training(catalog, "bare", tmp_path), progress=False)
 
 
 def test_lock_is_sorted():
@@ -101,6 +105,6 @@ def test_mistakes_in_a_recipe_are_named(catalog, tmp_path, old, new, message):
 
 
 def test_result_without_publication_lists_its_files(catalog, tmp_path):
-    result = run(catalog, "tiny", seed=5, out=tmp_path, progress=False)
+    result = run(catalog, training(catalog, "tiny", tmp_path, seed=5), progress=False)
     assert replace(result, published=None).files == result.files
     assert all(path.is_file() for path in result.files)

@@ -1,3 +1,5 @@
+"""Everything on the shelf of models: recipes that differ in their method alone, parameter counts, committed weights."""
+
 import hashlib
 import tomllib
 from dataclasses import replace
@@ -5,13 +7,41 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
 
 from rbench.catalog import Catalog, bind, resolve
+from rbench.recipe import Recipe
 
 CATALOG = Catalog.find()
 MODELS, RECIPES = sorted(CATALOG.files("models")), sorted(CATALOG.files("recipes"))
-SHELF = CATALOG.files("models")["at-digits"].parent
-LOCKED = sorted(tomllib.loads((SHELF / "weights.lock").read_text()))
+ZOO = CATALOG.roots[0] / "model_zoo"
+LOCKED = sorted(tomllib.loads((ZOO / "weights.lock").read_text()))
+PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count them
+    "prn18": 11_172_170,
+    "wrn28": 36_479_194,
+    "wrn34": 46_160_474,
+    "resnet50-cifar10": 23_520_842,
+    "resnet50-cifar100": 23_705_252,
+    "resnet50-imagenet": 25_557_032,
+    "digits": 77_850,
+}
+ADVERSARIAL = ["at", "ews", "awp", "ews-awp", "trades", "ews-trades", "trades-awp", "ews-trades-awp"]
+AUGMENTED = [
+    *("standard", "dropout", "ews-std", "autoaugment", "dropout-autoaugment", "ews-autoaugment"),
+    *("augmix", "dropout-augmix", "ews-augmix"),
+]
+DEEP = ["deepaugment", "dropout-deepaugment", "ews-deepaugment"]
+ROWS = [f"{method}-{arch}" for method in ADVERSARIAL for arch in ("prn18", "wrn28", "wrn34", "digits")]
+ROWS += [f"{method}-resnet50-{data}" for method in AUGMENTED for data in ("cifar10", "cifar100", "imagenet")]
+ROWS += [f"{method}-resnet50-imagenet" for method in DEEP]
+
+
+def bare(name):
+    """The same recipe without enhanced subnets, by name."""
+    word = name.removeprefix("ews-")
+    if word.startswith("std-"):
+        return word.replace("std-", "standard-")
+    return word if word.startswith(("awp", "trades", "augmix", "autoaugment", "deepaugment")) else f"at-{word}"
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -20,73 +50,97 @@ def test_recipe_loads_and_everything_it_names_exists(name):
     assert callable(bind(recipe.data, given=["split"]))
     assert "split" not in recipe.data.args  # the trainer asks for the training split and no other
     objective = bind(recipe.objective, given=["recipe"])(recipe=recipe)
-    assert len(objective.shares) == (1 if recipe.augmix is None else 3)
-    assert sum(objective.shares) == pytest.approx(1)
-    assert all(milestone < recipe.epochs for milestone in recipe.optimiser.milestones)
+    assert {table for table in ("attack", "augmix") if getattr(recipe, table) is not None} == set(objective.uses)
+    for preset in recipe.presets:
+        changed = CATALOG.recipe(name, preset=preset)
+        assert changed != recipe
+        assert replace(changed, presets={}).data == recipe.data
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_card_names_a_recipe_and_an_architecture(name):
+def test_card_names_a_recipe_and_an_architecture_of_the_published_size(name):
     card = CATALOG.model(name)
     assert callable(resolve(card.arch.use))
-    assert callable(bind(card.arch))
-    if card.recipe is not None:
-        assert card.recipe in RECIPES
+    assert card.recipe in RECIPES
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in bind(card.arch)().parameters())
+    assert count == next(size for suffix, size in PARAMETERS.items() if name.endswith(f"-{suffix}"))
+    assert name.endswith(card.dataset) or card.dataset == "cifar10"
 
 
-@pytest.mark.parametrize(
-    ("bare", "enhanced"),
-    [
-        ("at-digits", "ews-digits"),
-        ("at-wrn34", "ews-wrn34"),
-        ("standard-digits", "ews-std-digits"),
-        ("augmix-digits", "ews-augmix-digits"),
-    ],
-)
-def test_enhanced_and_bare_recipes_differ_in_the_subnets_alone(bare, enhanced):
-    without, with_subnets = CATALOG.recipe(bare), CATALOG.recipe(enhanced)
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_of_the_tables_has_a_card(name):
+    assert name in MODELS
+
+
+@pytest.mark.parametrize("enhanced", [name for name in RECIPES if name.startswith("ews-")])
+def test_enhanced_and_bare_recipes_differ_in_the_subnets_alone(enhanced):
+    with_subnets, without = CATALOG.recipe(enhanced), CATALOG.recipe(bare(enhanced))
     assert without.ews is None
     assert with_subnets.ews is not None
-    assert replace(with_subnets, ews=None, name=bare) == without
-    assert CATALOG.model(bare).arch == CATALOG.model(enhanced).arch
+    assert replace(with_subnets, ews=None, name=without.name, presets=without.presets) == without
+    own = {key for key in with_subnets.presets.get("released", {}) if not key.startswith("ews.")}
+    assert own == set(without.presets.get("released", {}))
 
 
-def test_methods_against_corruptions_differ_from_standard_training_in_the_method_alone():
+@pytest.mark.parametrize("name", [name for name in RECIPES if "awp" in name])
+def test_perturbed_and_plain_recipes_differ_in_the_perturbation_alone(name):
+    perturbed, plain = CATALOG.recipe(name), CATALOG.recipe(name.replace("trades-awp", "trades").replace("ews-awp", "ews").replace("awp-", "at-"))  # fmt: skip # noqa: E501
+    assert plain.awp is None
+    assert perturbed.awp is not None
+    assert replace(perturbed, awp=None, name=plain.name) == plain
+
+
+def test_methods_on_digits_differ_in_the_method_alone():
     standard, augmix = CATALOG.recipe("standard-digits"), CATALOG.recipe("augmix-digits")
     assert replace(augmix, augmix=None, objective=standard.objective, name=standard.name) == standard
+    at, trades = CATALOG.recipe("at-digits"), CATALOG.recipe("trades-digits")
+    assert replace(trades, objective=at.objective, attack=at.attack, name=at.name) == at
+    assert replace(at, objective=standard.objective, attack=None, selection=standard.selection, name=standard.name) == standard  # fmt: skip # noqa: E501
     assert CATALOG.recipe("ews-std-digits").ews == CATALOG.recipe("ews-digits").ews
     plain, dropout = CATALOG.model("standard-digits"), CATALOG.model("dropout-digits")
     assert dropout.recipe == plain.recipe
     assert dropout.arch.args == {**plain.arch.args, "dropout": 0.1}
-    assert CATALOG.model("augmix-digits").arch == plain.arch
+    archs = {CATALOG.model(name).arch.args["width"] for name in MODELS if name.endswith("-digits")}
+    assert archs == {16}
 
 
-def test_digits_are_never_mirrored():
-    assert not any(CATALOG.recipe(name).augment.flip for name in RECIPES if name.endswith("-digits"))
+def test_dropout_cards_differ_in_the_architecture_alone():
+    for name in (name for name in ROWS if name.startswith("dropout-")):
+        dropout, plain = CATALOG.model(name), CATALOG.model(name.replace("dropout-resnet", "standard-resnet").replace("dropout-", ""))  # fmt: skip # noqa: E501
+        assert dropout.recipe == plain.recipe
+        assert dropout.arch.args == {**plain.arch.args, "dropout": 0.1}
+
+
+def test_digits_are_never_mirrored_and_their_bits_do_not_depend_on_cores():
+    digits = [CATALOG.recipe(name) for name in RECIPES if name.endswith("-digits")]
+    assert len(digits) == 12
+    assert not any(recipe.augment.flip for recipe in digits)
+    assert {recipe.threads for recipe in digits} == {1}
 
 
 def test_recipe_of_the_paper():
-    recipe = CATALOG.recipe("ews-wrn34")
+    recipe = CATALOG.recipe(CATALOG.model("ews-wrn34").recipe)
     assert (recipe.epochs, recipe.batch, recipe.augment.pad, recipe.augment.flip) == (200, 128, 4, True)
-    assert [recipe.optimiser.rate(epoch) for epoch in (0, 99, 100, 150)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
+    assert [recipe.rate(epoch) for epoch in (0, 99, 100, 150)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
     assert (recipe.attack.threat.eps, recipe.attack.steps, recipe.attack.rel_step) == ("8/255", 10, "1/4")
-    assert (recipe.ews.rho, recipe.ews.lam, recipe.ews.every, recipe.ews.subset, recipe.ews.subnets) == (
-        0.5,
-        1,
-        10,
-        0.1,
-        8,
-    )
+    ews = recipe.ews
+    assert (ews.rho, ews.lam, ews.every, ews.subset, ews.subnets) == (0.5, 1, 10, 0.1, 8)
+    released = CATALOG.recipe(recipe.name, preset="released")
+    ews = released.ews
+    assert (ews.rho, ews.lam, ews.every_steps, ews.subnets, released.label_smoothing) == (0.9, 0.1, 10, 1, 0.1)
+    imagenet = CATALOG.recipe("ews-augmix-imagenet")
+    assert (imagenet.epochs, imagenet.batch, imagenet.ews.lam, imagenet.augmix.severity) == (180, 256, 0.7, 1)
+    assert [imagenet.rate(epoch) for epoch in (0, 4, 5, 60)] == pytest.approx([0.02, 0.1, 0.1, 0.01])
+    trades = CATALOG.recipe("trades-awp-cifar10")
+    assert (trades.attack.threat.eps, trades.attack.rel_step, trades.attack.loss) == ("0.031", "7/31", "kl")
+    assert (trades.awp.gamma, trades.awp.warmup, trades.objective.args["beta"]) == (0.005, 10, 6.0)
 
 
-@pytest.mark.parametrize(
-    ("name", "values"), [("at-wrn34", (85.26, 54.61, 52.53)), ("ews-wrn34", (85.67, 55.96, 53.42))]
-)
-def test_reported_numbers_are_accuracies(name, values):
-    reported = CATALOG.model(name).reported
-    assert tuple(entry.value for entry in reported) == values
-    for entry in reported:
-        assert float(entry.source.rsplit(" ", 1)[1]) == pytest.approx(100 - entry.value)
+def test_trades_sees_images_as_they_are_and_at_standardises_them():
+    for name in (name for name in ROWS if name.endswith(("prn18", "wrn28", "wrn34"))):
+        args = CATALOG.model(name).arch.args
+        assert (args["std"] == [1.0, 1.0, 1.0]) == ("trades" in name)
 
 
 @pytest.mark.parametrize("name", LOCKED)
@@ -100,5 +154,12 @@ def test_committed_weights_are_the_locked_ones_and_fit_their_architecture(name):
 
 def test_every_committed_checkpoint_is_locked():
     files = {CATALOG.weights(CATALOG.model(name))[0] for name in LOCKED}
-    assert set(Path(SHELF / "weights").glob("*.safetensors")) == files
-    assert {name for name in MODELS if name.endswith("-digits")} <= set(LOCKED)
+    assert set(Path(ZOO / "weights").glob("*.safetensors")) == files
+    assert {name for name in MODELS if name.endswith("-digits")} == set(LOCKED)
+
+
+def test_presets_are_part_of_no_training_without_them():
+    recipe = CATALOG.recipe("ews-cifar10")
+    assert isinstance(recipe, Recipe)
+    assert recipe.label_smoothing == 0
+    assert recipe.ews.every_steps is None

@@ -7,11 +7,13 @@ import torch
 
 from rbench.errors import UsageError
 from rbench.models.linear import linear
-from rbench.models.preact_resnet import BlockMask, preact_resnet_small
+from rbench.models.masks import BlockMask
+from rbench.models.preact_resnet import preact_resnet_small
 from rbench.models.wide_resnet import wide_resnet
 from rbench.recipe import Ews
 from rbench.training.ews.search import Enhancer
-from rbench.training.ews.subnets import block_widths, distillation, kept, subnet_logits, subnet_of
+from rbench.training.ews.subnets import block_widths, kept, subnet_logits, subnet_loss, subnet_of
+from rbench.training.ranks import Ranks
 
 CPU = torch.device("cpu")
 
@@ -37,13 +39,14 @@ def test_subnet_passes_leave_no_trace(model, x):
     model.eval()
     before, logits = copy.deepcopy(model.state_dict()), model(x)
     enhancer = Enhancer(model, Ews(), seed=0)
-    enhancer.loss(logits.detach(), subnet_logits(model, x, enhancer.subnet(0, 0)))
-    enhancer.search(model, x, torch.arange(8), 0, 0)
+    parts = [(x, torch.arange(8))]
+    subnet_loss(Ews(), logits.detach(), subnet_logits(model, x, enhancer.subnet(model, 0, 0)), torch.arange(8))
+    enhancer.search(model, parts, Ranks(), 0, 0)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert torch.equal(model(x), logits)
     assert not model.training
     model.train()
-    enhancer.search(model, x, torch.arange(8), 0, 0)
+    enhancer.search(model, parts, Ranks(), 0, 0)
     assert model.training
     model(x)  # the full network's own passes are still remembered
     assert not torch.equal(model.bn.running_mean, before["bn.running_mean"])
@@ -90,7 +93,7 @@ def test_sampled_masks_keep_half(model):
     enhancer = Enhancer(model, Ews(rho=0.5), seed=0)
     kinds = set()
     for iteration in range(40):
-        for width, mask in zip(block_widths(model), enhancer.subnet(0, iteration), strict=True):
+        for width, mask in zip(block_widths(model), enhancer.subnet(model, 0, iteration), strict=True):
             assert mask.paths.sum() == 1
             assert mask.channels.sum() == (width // 2 if mask.paths[0] else width)
             assert set(mask.channels.tolist()) <= {0.0, 1.0}
@@ -100,7 +103,7 @@ def test_sampled_masks_keep_half(model):
 
 def test_sampled_subnet_is_a_function_of_seed_epoch_and_iteration(model):
     def channels(seed, epoch, iteration):
-        masks = Enhancer(model, Ews(paths=False), seed).subnet(epoch, iteration)
+        masks = Enhancer(model, Ews(paths=False), seed).subnet(model, epoch, iteration)
         return torch.cat([mask.channels for mask in masks]).tolist()
 
     assert channels(0, 1, 2) == channels(0, 1, 2)
@@ -120,20 +123,21 @@ def test_distillation_runs_from_the_full_network_to_the_subnet_by_hand():
     student = torch.tensor([[0.0, 0.0], [odds, 0.0]], requires_grad=True)
     first = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     second = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
-    loss = distillation(teacher, student)
+    y = torch.tensor([0, 1])
+    loss = subnet_loss(Ews(), teacher, student, y)
     assert loss.item() == pytest.approx((first + second) / 2)
     loss.backward()
     assert teacher.grad is None
     # d KL / d student = (softmax(student) - softmax(teacher)) / batch.
     assert torch.allclose(student.grad, torch.tensor([[-0.125, 0.125], [0.125, -0.125]]))
-    assert distillation(teacher[:1], student[:1]).item() == pytest.approx(first)
+    assert subnet_loss(Ews(), teacher[:1], student[:1], y[:1]).item() == pytest.approx(first)
+    assert subnet_loss(Ews(kl="mean"), teacher, student, y).item() == pytest.approx(loss.item() / 2)  # two classes
 
 
 def test_weight_of_the_distillation(model, x):
     logits = model(x).detach()
-    single, double = (Enhancer(model, Ews(lam=lam), seed=0) for lam in (1.0, 2.0))
-    student = subnet_logits(model, x, single.subnet(0, 0)).detach()
-    one, two = (enhancer.loss(logits, student) for enhancer in (single, double))
+    student = subnet_logits(model, x, Enhancer(model, Ews(), seed=0).subnet(model, 0, 0)).detach()
+    one, two = (subnet_loss(Ews(lam=lam), logits, student, torch.arange(8)) for lam in (1.0, 2.0))
     assert one > 0
     assert two.item() == pytest.approx(2 * one.item())
 

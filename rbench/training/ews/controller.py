@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rbench.rng import Draws
+from rbench.training.ews.choosing import choose
 from rbench.training.ews.subnets import PATHS, Choice, kept
 
 
@@ -49,9 +50,8 @@ class Controller(nn.Module):
         log_prob sums log softmax over everything chosen, without renormalising after a draw, and entropy sums
         -p log p over the same; both as in the authors' program.
         """
-        hidden = self.cell.hidden_size
-        state = (torch.zeros(1, hidden), torch.zeros(1, hidden))
-        given = torch.zeros(1, hidden)
+        given = self.path_head.weight.new_zeros(1, self.cell.hidden_size)
+        state = (given, given)
         choices: list[Choice] = []
         terms: list[Tensor] = []  # log softmax of everything chosen
         draw = 0
@@ -74,16 +74,3 @@ class Controller(nn.Module):
             choices.append((paths, channels))
         logs = torch.cat(terms)
         return Sampled(choices, logs.sum(), -(logs.exp() * logs).sum())
-
-
-def choose(logits: Tensor, count: int, rng: Draws, draw: int) -> tuple[list[int], Tensor]:
-    """`count` of the items of `logits` [n] without replacement, ascending, and their log softmax [count].
-
-    Items race with exponential times of rate p: the first `count` to arrive are distributed as successive draws without
-    replacement (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
-    """
-    logs = torch.log_softmax(logits, dim=0)
-    rates = logs.detach().exp() + 1e-6
-    times = -torch.log(1 - rng.uniform(logits.shape, draw=draw)[0]) / rates
-    chosen = torch.sort(torch.topk(times, count, largest=False).indices).values
-    return chosen.tolist(), logs[chosen]

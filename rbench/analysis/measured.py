@@ -1,0 +1,33 @@
+"""Networks that are made of a model, and what they make of the images that they are shown."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rbench.analysis.shown import Shown
+
+
+class Variant(NamedTuple):
+    """A network, images [B, C, H, W] to logits [B, K], and the labels that tell it from others."""
+
+    labels: Mapping[str, int]
+    network: Callable[[Tensor], Tensor]
+
+
+def measured(variants: Sequence[Variant], shown: Shown) -> Iterator[dict[str, str | int | float]]:
+    """The mean confidence in the true class and the error of each network under each condition, row by row."""
+    for labels, network in variants:
+        for condition, blocks in shown.items():
+            yield {**labels, "condition": condition, **_means(network, blocks)}
+
+
+@torch.no_grad()
+def _means(network: Callable[[Tensor], Tensor], blocks: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    sums = torch.zeros(3, dtype=torch.float64)
+    for x, y in blocks:
+        p = torch.softmax(network(x), dim=1)
+        sums += torch.tensor([p.gather(1, y[:, None]).sum(), (p.argmax(1) != y).sum(), len(y)], dtype=torch.float64)
+    confidence, wrong, count = sums.tolist()
+    return {"confidence": confidence / count, "error": wrong / count}

@@ -1,0 +1,72 @@
+"""Verbs about trained models in the plural: studies of trainings, and analyses."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rbench import words
+from rbench.cli._app import app
+from rbench.cli.training import parsed
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="The study: see `rbench ls studies`.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time, each in a process of its own.")] = 1,
+    seeds: Annotated[int | None, typer.Option(min=2, help="Only the first so many of the study's seeds.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do nothing: say how much there is to do.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The folder of the report; default runs/studies/NAME.")] = None,
+    runs: words.Runs = None,
+    workers: words.Workers = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Train and evaluate the arms of a study and compare them; the same command again resumes."""
+    from rbench import studies
+    from rbench.catalog import Catalog
+
+    found = Catalog.find(catalog or ())
+    if dry_run:
+        typer.echo(studies.left(name, seeds=seeds, runs=runs, catalog=found))
+        return
+    result = studies.study(
+        name, jobs=jobs, seeds=seeds, runs=runs, out=out, workers=workers or jobs, data_dir=data_dir,
+        download=download, progress=not quiet, catalog=found,
+    )  # fmt: skip
+    typer.echo(result.text, nl=False)
+    typer.echo(f"complete: report, figures and data in {result.folder}", err=True)
+
+
+@app.command()
+def analyse(
+    name: Annotated[str, typer.Argument(help="confidence (of subnets) or blocks (one of them reduced).")],
+    model: Annotated[list[str], typer.Option("--model", help="A model to analyse; may be repeated.")],
+    suite: words.SuiteName,
+    limit: Annotated[int, typer.Option(min=2, help="The first so many images.")] = 500,
+    corruption: Annotated[str, typer.Option(help="The corruption that is shown.")] = "fog",
+    severity: Annotated[int, typer.Option(min=1, max=5, help="Its severity.")] = 3,
+    option: Annotated[
+        list[str] | None, typer.Option(help="An option of the analysis and its value: rho=0.7; may be repeated.")
+    ] = None,
+    device: words.Device = None,
+    out: Annotated[Path | None, typer.Option(help="The folder of data and figure; default runs/analyses/...")] = None,
+    runs: words.Runs = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Analyse trained models as the figures of papers do: data as CSV, figure as PNG and PDF."""
+    from rbench import studies
+    from rbench.catalog import Catalog
+
+    found = studies.analyse(
+        name, model, suite, limit=limit, corruption=corruption, severity=severity, device=device, runs=runs, out=out,
+        data_dir=data_dir, download=download, progress=not quiet, catalog=Catalog.find(catalog or ()),
+        **parsed(option or (), "--option rho=0.7"),
+    )  # fmt: skip
+    typer.echo(found.protocol, err=True)
+    typer.echo(found.folder)

@@ -1,0 +1,59 @@
+"""Analyses as figures, one function each, of the analysis' name."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rbench.report.plot import COLOURS, MARKERS, canvas
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+def confidence(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each condition the subnets' confidence by model, a dot each, and a bar for that of the full network."""
+    conditions, models = _unique(frame, "condition"), _unique(frame, "model")
+    figure, axes = canvas(3.4 * len(conditions), 3.4, columns=len(conditions))
+    for each, condition in zip(axes, conditions, strict=True):
+        for index, model in enumerate(models):
+            part = frame[(frame.condition == condition) & (frame.model == model)]
+            subnets = part[part.subnet >= 0].confidence.to_numpy()
+            spread = index + 0.5 * (np.arange(len(subnets)) / max(len(subnets) - 1, 1) - 0.5)
+            each.plot(100 * subnets, spread, MARKERS[index], color=COLOURS[index], markersize=4, alpha=0.6)
+            whole = 100 * part[part.subnet < 0].confidence.item()
+            each.plot([whole] * 2, [index - 0.36, index + 0.36], "-", color="black", linewidth=2)
+            each.plot([100 * np.median(subnets)] * 2, [index - 0.36, index + 0.36], ":", color="black", linewidth=2)
+        each.set(xlim=(-2, 102), title=condition, xlabel="confidence in the true class (%)")
+        each.set_ylim(len(models) - 0.4, -0.6)
+        each.set_yticks(range(len(models)), models if each is axes[0] else [""] * len(models))
+    figure.suptitle(f"{protocol}\na dot a subnet, dotted their median; solid the full network", fontsize=9)
+    return figure
+
+
+def blocks(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each condition the error by the block that is reduced: the mean over what is kept of it, and the span."""
+    conditions, models = _unique(frame, "condition"), _unique(frame, "model")
+    figure, axes = canvas(3.4 * len(conditions), 3.4, columns=len(conditions))
+    for each, condition in zip(axes, conditions, strict=True):
+        for index, model in enumerate(models):
+            part = frame[(frame.condition == condition) & (frame.model == model)]
+            errors = 100 * part.groupby("block").error.agg(["mean", "min", "max"])
+            whole, reduced = float(errors["mean"][-1]), errors.drop(index=-1)
+            places = reduced.index + 0.1 * (index - (len(models) - 1) / 2)
+            bars = [reduced["mean"] - reduced["min"], reduced["max"] - reduced["mean"]]
+            each.errorbar(
+                places, reduced["mean"], bars, color=COLOURS[index], marker=MARKERS[index], linewidth=1.4, capsize=2,
+                label=model,
+            )  # fmt: skip
+            each.axhline(whole, color=COLOURS[index], linestyle=":", linewidth=1.2)
+        each.set(title=condition, xlabel="block that is reduced", ylim=(-2, 102))
+        each.set_xticks(range(int(frame.block.max()) + 1))
+    axes[0].set_ylabel("error (%)")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(models))
+    figure.suptitle(f"{protocol}\nmean and span over what is kept of the block; dotted: none reduced", fontsize=9)
+    return figure
+
+
+def _unique(frame: "pd.DataFrame", column: str) -> list[str]:
+    return list(dict.fromkeys(frame[column]))

@@ -1,0 +1,161 @@
+"""Figures of a study: errors and differences of its arms, sweeps with their cost, and how the trainings converged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from rbench.comparison import Comparison
+from rbench.report.plot import COLOURS, MARKERS, STYLES, canvas, written
+from rbench.trials import Arm, Measure, Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMS: tuple[Literal["png"], Literal["pdf"]] = ("png", "pdf")
+Rows = Mapping[str, Sequence[Sequence[Any]]]
+"""The epochs of every training: by arm, then seed; each has `epoch`, `clean` and `robust` held-out accuracies."""
+
+
+def figures(found: Comparison, rows: Rows) -> dict[str, Callable[[], bytes]]:
+    """The figures' files by name, and how to make each: PNG, PDF, and the data that have no table of their own."""
+    study = found.study
+    drawn: dict[str, Callable[[], Figure]] = {}
+    if study.arms and any(arm.against for arm in study.arms):
+        drawn["differences"] = partial(_differences, found)
+    for sweep in study.sweeps:
+        drawn[f"sweep-{sweep.name}"] = partial(_sweep, found, sweep)
+    if study.arms:
+        drawn["convergence"] = partial(_convergence, found, rows)
+    files = {f"{name}.{form}": partial(_file, draw, form) for name, draw in drawn.items() for form in FORMS}
+    if study.arms:
+        files["convergence.csv"] = partial(_curves, found, rows)
+    return dict(sorted(files.items()))
+
+
+def _file(draw: "Callable[[], Figure]", form: Literal["png", "pdf"]) -> bytes:
+    return written(draw(), form)
+
+
+def _differences(found: Comparison) -> "Figure":
+    """A row for each comparison, left the errors of both arms by seed, right their paired difference by measure."""
+    pairs = [(arm, other) for arm in found.study.arms for other in arm.against]
+    titles = {arm.name: arm.title or arm.name for arm in found.study.every}
+    measures = found.study.measures
+    figure, (left, right) = canvas(11, 1.2 + 0.62 * len(pairs), columns=2)
+    places = np.arange(len(pairs))[::-1]
+    for place, (arm, other) in zip(places, pairs, strict=True):
+        for index, name in enumerate((other, arm.name)):
+            _strip(left, found, name, place + 0.17 - 0.34 * index, COLOURS[index], MARKERS[index])
+    for index, measure in enumerate(measures):
+        for place, (arm, other) in zip(places, pairs, strict=True):
+            gap = found.difference(arm.name, other, measure.name)
+            height = place + 0.25 - 0.5 * (index + 0.5) / len(measures)
+            low, high = (100 * end for end in gap.interval)
+            right.plot([low, high], [height] * 2, "-", color=COLOURS[index], linewidth=2)
+            right.plot(100 * gap.value, height, MARKERS[index], color=COLOURS[index], markersize=6)
+    right.axvline(0, color="black", linewidth=0.8)
+    left.set_yticks(places, [f"{titles[arm.name]}\nagainst {titles[other]}" for arm, other in pairs], fontsize=9)
+    right.set_yticks(places, [""] * len(places))
+    for axes in (left, right):
+        axes.set_ylim(-0.6, len(pairs) - 0.4)
+    left.set(xlabel="error (%), a mark a seed", title=f"{_titled(_first(found))}: 95% intervals")
+    right.set(xlabel="difference in error (points; left of 0 is better)", title="paired differences, 95% intervals")
+    _legend(left, [("compared with", 0), ("the arm", 1)])
+    _legend(right, [(_titled(measure), index) for index, measure in enumerate(measures)])
+    return figure
+
+
+def _strip(axes: "Axes", found: Comparison, arm: str, height: float, colour: str, marker: str) -> None:
+    """The error of an arm with its interval, and a small mark for each seed."""
+    value, (low, high) = found.error(arm, found.study.first)
+    by_seed = 100 * found.errors(arm, found.study.first).mean(1)
+    axes.plot([100 * low, 100 * high], [height] * 2, "-", color=colour, linewidth=2)
+    axes.plot(by_seed, [height] * len(by_seed), "|", color=colour, markersize=9)
+    axes.plot(100 * value, height, marker, color=colour, markersize=6)
+
+
+def _legend(axes: "Axes", entries: Sequence[tuple[str, int]]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=COLOURS[i], marker=MARKERS[i], linewidth=2, label=text) for text, i in entries]
+    axes.legend(handles=handles, frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(handles))  # fmt: skip # noqa: E501
+
+
+def _sweep(found: Comparison, sweep: Sweep) -> "Figure":
+    """Left the error at each value, beside that of the arm compared with; right the cost of training."""
+    figure, (left, right) = canvas(9, 3.6, columns=2)
+    places = np.arange(len(sweep.arms))
+    errors = [found.error(arm.name, found.study.first) for arm in sweep.arms]
+    middle = np.array([100 * value for value, _ in errors])
+    bars = [[100 * abs(value - ends[end]) for value, ends in errors] for end in (0, 1)]
+    left.errorbar(places, middle, bars, color=COLOURS[0], marker=MARKERS[0], linewidth=1.6, capsize=3)
+    base, (low, high) = found.error(sweep.against, found.study.first)
+    left.axhline(100 * base, color=COLOURS[1], linestyle="--", linewidth=1.4)
+    left.axhspan(100 * low, 100 * high, color=COLOURS[1], alpha=0.12, linewidth=0)
+    against = next(arm for arm in found.study.every if arm.name == sweep.against)
+    left.annotate(
+        against.title or against.name, (places[-1], 100 * base), (0, 4), textcoords="offset points", ha="right",
+        color=COLOURS[1], fontsize=9,
+    )  # fmt: skip
+    right.plot(places, [found.cost(arm) for arm in sweep.arms], MARKERS[2] + "-", color=COLOURS[2], linewidth=1.6)
+    right.axhline(1, color=COLOURS[1], linestyle="--", linewidth=1.4)
+    right.set(title=f"cost, in trainings of {against.title or against.name}", ylim=(0, None))
+    left.set(ylabel="error (%)", title=f"{_titled(_first(found))}, 95% intervals")
+    for axes in (left, right):
+        axes.set_xticks(places, [str(value) for value in sweep.values])
+        axes.set_xlabel(sweep.title or sweep.key)
+    return figure
+
+
+def _convergence(found: Comparison, rows: Rows) -> "Figure":
+    """Held-out error by epoch: the mean over seeds, and the span from the best to the worst of them."""
+    robust = _measured(rows, found.study.arms)
+    figure, axes = canvas(9, 4.2, columns=2 if robust else 1)
+    for each, key in zip(axes, ("clean", "robust"), strict=False):
+        for index, arm in enumerate(found.study.arms):
+            curves = _curve(rows[arm.name], key)
+            if curves is None:
+                continue
+            style = {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index % len(STYLES)]}
+            each.plot(curves.mean(0), linewidth=1.4, label=arm.title or arm.name, **style)
+            each.fill_between(range(curves.shape[1]), curves.min(0), curves.max(0), color=style["color"], alpha=0.08)
+        each.set(xlabel="epoch", ylabel="held-out error (%)", title=f"{key}: mean and span of the seeds", yscale="log")
+        each.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"], minor=False)
+        each.minorticks_off()
+    axes[-1].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _measured(rows: Rows, arms: Sequence[Arm]) -> bool:
+    """Whether any training was selected by an attack."""
+    return any(_curve(rows[arm.name], "robust") is not None for arm in arms)
+
+
+def _curve(trainings: Sequence[Sequence[Any]], key: str) -> "np.ndarray[Any, np.dtype[np.float64]] | None":
+    """Errors in % [seeds, epochs], None where they were not measured."""
+    values = [[getattr(row, key) for row in training] for training in trainings]
+    if any(value is None for training in values for value in training):
+        return None
+    return 100 * (1 - np.array(values, dtype=np.float64))
+
+
+def _curves(found: Comparison, rows: Rows) -> bytes:
+    """The data of the convergence: a row for each arm, seed and epoch, held-out errors in %."""
+    lines = ["arm,seed,epoch,clean,robust"]
+    for arm in found.study.arms:
+        for seed, training in zip(found.study.seeds, rows[arm.name], strict=True):
+            for row in training:
+                robust = "" if row.robust is None else f"{100 * (1 - row.robust):.4g}"
+                lines.append(f"{arm.name},{seed},{row.epoch},{100 * (1 - row.clean):.4g},{robust}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _first(found: Comparison) -> Measure:
+    return next(measure for measure in found.study.measures if measure.name == found.study.first)
+
+
+def _titled(measure: Measure) -> str:
+    return measure.title or measure.name

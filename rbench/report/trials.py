@@ -1,0 +1,78 @@
+"""A study as text: errors of every arm, and the differences that the study asks for, with intervals."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from rbench.comparison import Comparison, Difference
+from rbench.stats import Interval
+from rbench.trials import Arm, Measure
+
+LEGEND = (
+    "Errors in %, lower is better, with 95% intervals over training seeds and images together, as two crossed random "
+    "effects. Differences are paired, seed by seed and image by image. `cost` is the time of a training in multiples "
+    "of that of the arm it is compared with: the median epoch, and what the controller took; where several trainings "
+    "share a machine it is rough."
+)
+
+
+def report(found: Comparison, protocol: str, figures: Sequence[str]) -> str:
+    """The study as Markdown, with links to its figures beside it."""
+    study = found.study
+    command = f"`rbench study {study.name}` makes this page, its figures and data, from trainings and evaluations."
+    parts = [f"# {study.title}", protocol, LEGEND, command, _arms(found), _differences(found)]
+    parts += [f"![{name.partition('.')[0]}]({name})" for name in figures if name.endswith(".png")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _arms(found: Comparison) -> str:
+    measures = found.study.measures
+    head = ["arm", *(_title(measure) for measure in measures), "seeds, %", "cost"]
+    rows = [
+        [_name(arm), *(_error(found, arm, m) for m in measures), _spread(found, arm), f"{found.cost(arm):.2f}"]
+        for arm in found.study.every
+    ]
+    head[-2] = f"{_title(_first(found))} by seed"
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True)
+
+
+def _differences(found: Comparison) -> str:
+    titles = {arm.name: _name(arm) for arm in found.study.every}
+    names = {measure.name: _title(measure) for measure in found.study.measures}
+    head = ["difference", "measure", "points of error", "95% interval", "seeds ahead", "verdict"]
+    rows = [
+        [f"{titles[d.arm]} - {titles[d.against]}", names[d.measure], f"{100 * d.value:+.2f}", _signed(d.interval),
+         f"{d.ahead} of {len(found.study.seeds)}", _verdict(d)]
+        for d in found.differences
+    ]  # fmt: skip
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True)
+
+
+def _verdict(difference: Difference) -> str:
+    return difference.verdict if difference.verdict == "undecided" else f"**{difference.verdict}**"
+
+
+def _error(found: Comparison, arm: Arm, measure: Measure) -> str:
+    value, (low, high) = found.error(arm.name, measure.name)
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _spread(found: Comparison, arm: Arm) -> str:
+    """The first measure's error from each seed."""
+    return " ".join(f"{100 * value:.1f}" for value in found.errors(arm.name, found.study.first).mean(1))
+
+
+def _signed(interval: Interval) -> str:
+    return f"[{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+
+
+def _first(found: Comparison) -> Measure:
+    return next(measure for measure in found.study.measures if measure.name == found.study.first)
+
+
+def _title(measure: Measure) -> str:
+    return measure.title or measure.name
+
+
+def _name(arm: Arm) -> str:
+    return arm.title or arm.name

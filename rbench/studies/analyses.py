@@ -1,0 +1,124 @@
+"""Analyses of trained models: what figures of papers show, as data and pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbench import analysis
+from rbench.api import runs_root
+from rbench.catalog import Catalog, resolve
+from rbench.errors import UsageError, unknown
+from rbench.evaluating import interruptible
+from rbench.files import digest_of, write_atomically
+from rbench.planner import Variant
+from rbench.progress import progress_bar
+from rbench.sources import data_source, dataset_of
+from rbench.subject import device_of, subject_of
+from rbench.types import Call, Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A finished analysis: its data, a row for each model, network and condition, and the folder of its files."""
+
+    frame: "pd.DataFrame"
+    protocol: str
+    folder: Path
+
+
+def analyse(
+    name: str,
+    models: Sequence[str],
+    suite: str,
+    *,
+    limit: int = 500,
+    corruption: str = "fog",
+    severity: int = 3,
+    device: str | None = None,
+    runs: str | Path | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    progress: bool = False,
+    catalog: Catalog | None = None,
+    **options: Any,
+) -> Analysis:
+    """Ask the networks that an analysis makes of each model about clean, corrupted and adversarial images of a suite.
+
+    `options` are the analysis' own, such as `rho`, `subnets` and `seed`. Writes the data as CSV and the figure as PNG
+    and PDF. Raises `UsageError` for an unknown analysis, and as the analysis does.
+    """
+    if name not in analysis.names():
+        raise unknown("analysis", name, analysis.names())
+    if not models:
+        raise UsageError("name at least one model to analyse.")
+    catalog = catalog or Catalog.find()
+    spec = catalog.suite(suite)
+    call = Call(f"rbench.analysis.{name}:{name}", options)
+    ask = partial(_rows, catalog, spec, call, limit=limit, corruption=corruption, severity=severity, device=device)
+    with data_source(data_dir, download), interruptible():
+        frame = _frame({model: ask(model, progress=progress) for model in models})
+    said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **options}.items())
+    protocol = f"{spec.name}, {limit} images; {corruption}, severity {severity}; {said}"
+    pinned = digest_of([sorted(models), protocol])
+    folder = Path(out) if out is not None else runs_root(runs) / "analyses" / f"{name}-{pinned[:8]}"
+    _write(name, frame, protocol, folder)
+    return Analysis(frame, protocol, folder)
+
+
+def _rows(
+    catalog: Catalog,
+    spec: Suite,
+    call: Call,
+    model: str,
+    *,
+    limit: int,
+    corruption: str,
+    severity: int,
+    device: str | None,
+    progress: bool,
+) -> list[dict[str, Any]]:
+    """What one model's networks make of the images, each network under each condition."""
+    from rbench.analysis.measured import measured
+    from rbench.analysis.shown import show
+    from rbench.catalog import bind
+
+    network = subject_of(catalog, model, Variant(), spec).load().to(device_of(device, None))
+    variants = bind(call, given=["model"])(model=network)
+    shown = show(network, dataset_of(spec), spec.threat, limit, corruption, severity)
+    rows = []
+    with progress_bar(show=progress) as bar:
+        bar.begin(model, 0, len(variants) * len(shown))
+        for row in measured(variants, shown):
+            rows.append({"model": model, **row})
+            bar.advance(1)
+    return rows
+
+
+def _frame(rows: dict[str, list[dict[str, Any]]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame([row for each in rows.values() for row in each])
+
+
+def _defaults(use: str) -> dict[str, Any]:
+    """The options of an analysis and what they are unless given."""
+    parameters = signature(resolve(use)).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not each.empty}
+
+
+def _write(name: str, frame: "pd.DataFrame", protocol: str, folder: Path) -> None:
+    from rbench.report.plot import written
+
+    figure = resolve(f"rbench.report.analysis_plots:{name}")(frame, protocol)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    write_atomically(folder / f"{name}.csv", data.encode())
+    write_atomically(folder / f"{name}.png", written(figure, "png"))
+    write_atomically(folder / f"{name}.pdf", written(figure, "pdf"))

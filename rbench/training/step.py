@@ -1,0 +1,143 @@
+"""One step of a training, and one pass of the controller over its images."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rbench.rng import Draws, seed_of, seeded
+from rbench.training.awp import perturbed
+from rbench.training.batches import Batch, fetch, split
+from rbench.training.ews.search import Enhancer
+from rbench.training.ews.subnets import subnet_logits, subnet_loss
+from rbench.training.modes import untracked, widened
+from rbench.training.setting import Setting
+
+
+class Part(NamedTuple):
+    """A part of a batch as the objective shows it to the network, and its share of the whole batch."""
+
+    views: tuple[Tensor, ...]
+    y: Tensor
+    share: float
+
+
+def step(setting: Setting, epoch: int, iteration: int, batches: Sequence[Batch], total: int) -> Tensor:
+    """One optimiser step on this rank's parts of a batch of `total` samples.
+
+    Returns float64 [4]: the sums over this rank's samples of the objective, of the weighted loss of the subnet and of
+    hits on the view that counts, and the number of samples.
+    """
+    model, recipe, ranks = setting.model, setting.recipe, setting.ranks
+    words = (epoch, iteration) if ranks.first else (epoch, iteration, ranks.rank)
+    # Dropout draws from the global generator; seeded anew in every step, it is the same after an interruption.
+    with seeded(seed_of(setting.seed, "train/step", *words), setting.device):
+        parts = [_seen(setting, epoch, batch, total) for batch in batches]
+        if setting.enhancer is not None and setting.enhancer.due(iteration):
+            setting.enhancer.search(model, _watched(setting, parts), ranks, epoch, iteration)
+        model.train()
+        with _weights_of_the_step(setting, epoch, parts):
+            sums = torch.zeros(4, dtype=torch.float64, device=setting.device)
+            for part in parts:
+                sums += fit(setting, epoch, iteration, part)
+            ranks.gradients(model)
+            if recipe.optimiser.clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip)
+            setting.optimiser.step()
+    setting.optimiser.zero_grad(set_to_none=True)
+    statistics = (buffer for buffer in model.buffers() if buffer.is_floating_point())
+    ranks.together(statistics, sum(part.share for part in parts))
+    return sums
+
+
+def _seen(setting: Setting, epoch: int, batch: Batch, total: int) -> Part:
+    """A part of a batch as the objective shows it: attacked, for instance."""
+    rng = Draws(setting.seed, f"train/attack/{epoch}", batch.samples)
+    with setting.cast():
+        return Part(setting.objective.views(setting.model, batch, rng), batch.y, len(batch.y) / total)
+
+
+def _watched(setting: Setting, parts: Sequence[Part]) -> list[tuple[Tensor, Tensor]]:
+    """The images and labels of the view whose accuracy counts."""
+    return [(part.views[setting.objective.watched], part.y) for part in parts]
+
+
+def _weights_of_the_step(setting: Setting, epoch: int, parts: Sequence[Part]) -> AbstractContextManager[None]:
+    """Weights perturbed against the full network's objective, if the recipe has [awp] and it is warm."""
+    awp = setting.recipe.awp
+    if awp is None or epoch < awp.warmup:
+        return nullcontext()
+    for part in parts:
+        with untracked(setting.model, training=True):
+            logits = logits_of(setting, part)
+        torch.autograd.backward(setting.objective.loss(logits, part.y) * part.share)
+    setting.ranks.gradients(setting.model)
+    return perturbed(setting.model, awp.gamma)
+
+
+def logits_of(setting: Setting, part: Part) -> list[Tensor]:
+    """The full network's logits [B, classes] of each view, in no less than float32."""
+    with setting.cast():
+        logits = setting.objective.logits(setting.model, part.views)
+    return [widened(values) for values in logits]
+
+
+def fit(setting: Setting, epoch: int, iteration: int, part: Part) -> Tensor:
+    """Add the gradient of a part of a batch, weighted by its share; returns what `step` sums."""
+    logits = logits_of(setting, part)
+    loss = setting.objective.loss(logits, part.y)
+    distilled = distillation_of(setting, part, logits, epoch, iteration)
+    torch.autograd.backward((loss + distilled) * part.share)
+    hits = (logits[setting.objective.watched].argmax(1) == part.y).double().mean()
+    means = torch.stack([loss.detach().double(), distilled.detach().double(), hits, torch.ones_like(hits)])
+    return len(part.y) * means
+
+
+def distillation_of(setting: Setting, part: Part, logits: Sequence[Tensor], epoch: int, iteration: int) -> Tensor:
+    """The weighted loss of a subnet on the views of a batch; 0 without subnets."""
+    distilled = torch.zeros_like(logits[0][0, 0])
+    enhancer, recipe = setting.enhancer, setting.recipe
+    if enhancer is None:
+        return distilled
+    subnet = enhancer.subnet(setting.model, epoch, iteration)
+    with setting.cast():
+        students = setting.objective.logits(lambda view: subnet_logits(setting.model, view, subnet), part.views)
+    for share, whole, student in zip(setting.objective.shares, logits, students, strict=True):
+        distilled = distilled + share * subnet_loss(enhancer.ews, whole, student, part.y, recipe.label_smoothing)
+    return distilled
+
+
+def search(setting: Setting, enhancer: Enhancer, epoch: int) -> float:
+    """Let the controller pass over the fixed subset as often as the recipe says; its subnets' mean accuracy.
+
+    The network does not change meanwhile, so that its adversarial images are made once and serve every pass.
+    """
+    batches = split(setting.searched, setting.recipe.batch)
+    if enhancer.ews.passes > 1:
+        kept = list(_searched(setting, enhancer, epoch))
+    found = []
+    for turn in range(enhancer.ews.passes):
+        shown = enumerate(kept if enhancer.ews.passes > 1 else _searched(setting, enhancer, epoch))
+        for place, parts in shown:
+            number = turn * len(batches) + place
+            with setting.cast():
+                found.append(enhancer.search(setting.model, parts, setting.ranks, epoch, number))
+    return float(np.mean(found))
+
+
+def _searched(setting: Setting, enhancer: Enhancer, epoch: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Each batch of the fixed subset, of which the parts of this rank: clean, or the view that counts."""
+    for ids in split(setting.searched, setting.recipe.batch):
+        batches = [fetch(setting.data, part).to(setting.device) for part in setting.parts(ids)]
+        if enhancer.ews.images == "clean":
+            yield [(batch.x, batch.y) for batch in batches]
+            continue
+        parts = []
+        for batch in batches:
+            rng = Draws(setting.seed, f"ews/attack/{epoch}", batch.samples)
+            with setting.cast():
+                parts.append(Part(setting.objective.views(setting.model, batch, rng), batch.y, 1.0))
+        yield _watched(setting, parts)

@@ -1,0 +1,95 @@
+"""One real step of every paper-scale card, on noise in the shape of its data, and what a dry run says of it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rbench import api
+from rbench.catalog import Catalog
+from rbench.cli import run as command
+from rbench.data.synthetic import SHAPES, synthetic
+from rbench.errors import UsageError
+from rbench.training import dry
+from rbench.training.pipeline import Pipeline
+from rbench.training.setting import prepare
+from rbench.training.step import step
+
+CATALOG = Catalog.find()
+CARDS = [name for name in CATALOG.files("models") if not name.endswith("-digits")]
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_step_of_the_card(name):
+    """With two images and, to save minutes, two steps of the inner attack: everything else as the recipe has it."""
+    card = CATALOG.model(name)
+    recipe = CATALOG.recipe(card.recipe)
+    if recipe.attack is not None:
+        recipe = replace(recipe, attack=replace(recipe.attack, steps=2))
+    setting = prepare(card, recipe, 0, data=synthetic(card.dataset))
+    epoch = recipe.awp.warmup if recipe.awp else 0
+    before = [parameter.detach().clone() for parameter in setting.model.parameters()]
+    batch = Pipeline(setting.data, recipe, 0)[epoch, setting.fitted[:2]]
+    assert batch.x.shape == (2, 3, *[SHAPES[card.dataset][2]] * 2)
+    assert len(batch.mixed) == (2 if recipe.augmix else 0)
+    sums = step(setting, epoch, 1, [batch], 2)
+    assert torch.isfinite(sums).all()
+    assert sums[0] > 0
+    assert (sums[1] > 0) == (recipe.ews is not None)
+    moved = [not torch.equal(old, new) for old, new in zip(before, setting.model.parameters(), strict=True)]
+    assert np.mean(moved) > 0.9
+    assert all(torch.isfinite(parameter).all() for parameter in setting.model.parameters())
+
+
+def test_the_full_step_of_the_card_that_everything_is_for():
+    card = CATALOG.model("ews-wrn34")
+    recipe = CATALOG.recipe(card.recipe)
+    assert recipe.attack.steps == 10
+    setting = prepare(card, recipe, 0, data=synthetic("cifar10"))
+    assert (len(setting.fitted), len(setting.held_out), len(setting.searched)) == (49_000, 1000, 4900)
+    assert setting.batches == 383
+    batch = Pipeline(setting.data, recipe, 0)[0, setting.fitted[:2]]
+    assert torch.isfinite(step(setting, 0, 0, [batch], 2)).all()
+
+
+def test_a_dry_run_says_what_a_training_would_take(capsys):
+    assert command(["train", "at-digits", "--dry-run", "--override", "attack.steps=1", "--json"]) == 0
+    (found,) = (json.loads(text) for text in [capsys.readouterr().out])
+    assert (found["parameters"], found["images"], found["epochs"], found["steps"]) == (77_850, 1100, 60, 660)
+    assert found["timed"] <= found["batch"] == 100
+    assert found["hours"] == pytest.approx(found["seconds"] * 660 / 3600)
+    assert found["memory"] > 100e6
+    text = api.estimate("standard-digits").text()
+    assert "77,850 parameters" in text
+    assert "660 steps of 100" in text
+    assert "s a step" in text
+
+
+def test_a_cpu_times_as_much_of_a_batch_as_its_patience_allows(monkeypatch):
+    asked = []
+
+    def one(setting, data, size, iteration):
+        asked.append((size, iteration))
+        return 0.5 * size  # seconds
+
+    monkeypatch.setattr(dry, "_one", one)
+    found = api.estimate("ews-wrn34")
+    assert [size for size, _ in asked[:-3]] == [2, 4, 8, 16]  # 32 would take 16 s a step, more than a minute in all
+    assert asked[-3:] == [(16, 1), (16, 2), (16, 3)]
+    assert found.timed == 16
+    assert found.seconds == pytest.approx(64)
+    assert found.hours == pytest.approx(200 * 383 * 64 / 3600)
+    assert "timed with 16 of the 128 images of a batch" in found.text()
+
+
+def test_noise_is_a_function_of_the_index():
+    data = synthetic("tiny-imagenet")
+    assert data.images(np.array([5, 3])).shape == (2, 3, 64, 64)
+    assert np.array_equal(data.images(np.array([5, 3]))[1], data.images(np.array([3]))[0])
+    assert not np.array_equal(data.images(np.array([3])), data.images(np.array([5])))
+    assert (data.classes, len(data.labels), data.labels.max()) == (200, 100_000, 199)
+    assert data.digest != synthetic("cifar10").digest
+    with pytest.raises(UsageError, match=r"no dataset named 'cifar11' in the list of shapes\. Did you mean 'cifar10"):
+        synthetic("cifar11")
