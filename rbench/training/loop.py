@@ -1,5 +1,6 @@
 """The training loop: a card and a recipe to a checkpoint, the same bytes whether or not it was interrupted."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -45,16 +46,19 @@ def train(
     was interrupted, for one number of threads and ranks, on which sums depend. `accumulate` splits batches that do not
     fit; `workers` processes make them (by default none on a CPU); both are free to change on the way. `log` names what
     else is told of every epoch, `tick` hears how many have ended. Under torchrun all ranks call it, and the first one
-    writes. Raises `StoreError` if `out` cannot be written or belongs to another
-    training, `ModelError` if the loss is no longer finite, and `InterruptedRunError` when it was asked to stop.
+    writes. Raises `StoreError` if `out` cannot be written or belongs to another training, `ModelError` if the loss is
+    no longer finite, and `InterruptedRunError` when it was asked to stop.
     """
-    with joined(device) as (ranks, where), _threads(recipe.threads):
+    with joined(device) as (ranks, where), _threads(recipe.threads), ExitStack() as stack:
         chosen = recipe.seed if seed is None else seed
         setting = prepare(card, recipe, chosen, where, ranks=ranks, accumulate=accumulate)
         expected = states.manifest(card, recipe, chosen, setting.data.digest)
         course = _taken_up(setting, _made(out) / "state.pt", expected)
-        steps = recipe.epochs * setting.batches
         done = course.epoch * setting.batches + course.iteration
+        show = progress and ranks.first
+        report = stack.enter_context(bar(card.name, recipe.epochs * setting.batches, done, enabled=show))
+        name, kinds = f"{card.name}-seed{chosen}", log if ranks.first else ()
+        tells = [stack.enter_context(logger(kind, out, name, expected)) for kind in kinds]
         feed = batches(
             Pipeline(setting.data, recipe, chosen),
             _asked(setting, course.epoch, course.iteration),
@@ -62,28 +66,33 @@ def train(
             where,
         )
         tick(course.epoch)
-        with ExitStack() as stack:
-            report = stack.enter_context(bar(card.name, steps, done, enabled=progress and ranks.first))
-            asked = stack.enter_context(asked_to_stop())
-            kinds = log if ranks.first else ()
-            loggers = [stack.enter_context(logger(kind, out, f"{card.name}-seed{chosen}", expected)) for kind in kinds]
-            while course.epoch < recipe.epochs:
-                try:
-                    row = one_epoch(setting, course, feed, report, asked)
-                except Diverged as error:
-                    raise ModelError(_divergence(error, recipe, course, out)) from None
-                if row is not None:
-                    course.end(row, setting.model.state_dict())
-                    tick(1)
-                    for tell in loggers:
-                        tell(row)
+        with asked_to_stop() as asked:
+            for row in _epochs(setting, course, feed, report, asked, out):
                 if ranks.first:
                     states.write(out / "metrics.csv", as_csv(course.rows).encode())
                     _save(setting, course, out / "state.pt", expected)
+                if row is not None:
+                    tick(1)
+                    for tell in tells:
+                        tell(row)
                 if course.epoch < recipe.epochs and (row is None or ranks.any(bool(asked), where)):
                     place = f"step {course.iteration} of epoch {course.epoch}"
                     raise InterruptedRunError(f"asked to stop before {place}; its state is saved.")
         return _finished(card, course, chosen, out, write=ranks.first)
+
+
+def _epochs(
+    setting: Setting, course: Course, feed: Iterator[Batch], report: Report, asked: Sequence[bool], out: Path
+) -> Iterator[Row | None]:
+    """The epochs that are left, one by one as they end; None in the place of one that was asked to stop."""
+    while course.epoch < setting.recipe.epochs:
+        try:
+            row = one_epoch(setting, course, feed, report, asked)
+        except Diverged as error:
+            raise ModelError(_divergence(error, setting.recipe, course, out)) from None
+        if row is not None:
+            course.end(row, setting.model.state_dict())
+        yield row
 
 
 def one_epoch(
@@ -194,8 +203,6 @@ def _divergence(error: Diverged, recipe: Recipe, course: Course, out: Path) -> s
 
 def _workers(device: torch.device) -> int:
     """How many processes make batches by default: a GPU should not wait for them."""
-    import os
-
     return min(8, max(1, (os.cpu_count() or 1) - 1)) if device.type == "cuda" else 0
 
 

@@ -115,16 +115,14 @@ def search(setting: Setting, enhancer: Enhancer, epoch: int) -> float:
 
     The network does not change meanwhile, so that its adversarial images are made once and serve every pass.
     """
-    batches = split(setting.searched, setting.recipe.batch)
-    if enhancer.ews.passes > 1:
-        kept = list(_searched(setting, enhancer, epoch))
+    count = len(split(setting.searched, setting.recipe.batch))
+    images = _searched(setting, enhancer, epoch)
+    shown = list(images) if enhancer.ews.passes > 1 else images
     found = []
     for turn in range(enhancer.ews.passes):
-        shown = enumerate(kept if enhancer.ews.passes > 1 else _searched(setting, enhancer, epoch))
-        for place, parts in shown:
-            number = turn * len(batches) + place
+        for place, parts in enumerate(shown):
             with setting.cast():
-                found.append(enhancer.search(setting.model, parts, setting.ranks, epoch, number))
+                found.append(enhancer.search(setting.model, parts, setting.ranks, epoch, turn * count + place))
     return float(np.mean(found))
 
 
