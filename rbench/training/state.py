@@ -4,7 +4,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,23 @@ Weights = dict[str, Tensor]
 
 
 def manifest(card: ModelCard, recipe: Recipe, seed: int, data_digest: str) -> dict[str, str]:
-    """What a training folder belongs to: everything that may move its weights.
+    """What a training folder belongs to: everything that may move its weights, but for defaults of the recipe.
 
-    Not among it is into how many parts batches are split: a training may go on with another number of ranks.
+    So a training may go on although recipes have learnt new words meanwhile. Into how many parts batches are split is
+    not among it: a training may go on with another number of ranks.
     """
-    parts = {key: value for key, value in asdict(recipe).items() if key not in ("name", "presets")}
-    spec = {"architecture": asdict(card.arch), **parts, "seed": seed, "images": data_digest}
+    parts = {key: value for key, value in _said(recipe).items() if key not in ("name", "presets")}
+    spec = {"architecture": _said(card.arch), **parts, "seed": seed, "images": data_digest}
     return {key: json.dumps(value, sort_keys=True) for key, value in spec.items()}
+
+
+def _said(part: Any) -> Any:
+    """What a part of a recipe says beyond its defaults, as plain values."""
+    if not is_dataclass(part):
+        return dict(part) if isinstance(part, Mapping) else part
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    unsaid = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(part)}
+    return {key: _said(value) for key, value in values.items() if value != unsaid[key]}
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -62,10 +72,11 @@ def load(path: Path, expected: Mapping[str, str]) -> dict[str, Any] | None:
         found = state["manifest"]
     except Exception as error:  # whatever torch makes of a damaged file
         raise StoreError(f"{path} is no training state ({type(error).__name__}); delete it to start anew.") from error
-    for key in expected:
-        if found.get(key) != expected[key]:
+    for key in sorted(expected.keys() | found.keys()):
+        was, now = found.get(key, "its default"), expected.get(key, "its default")
+        if was != now:
             raise StoreError(
-                f"{path} belongs to another training: {key} was {found.get(key)}, now {expected[key]}. "
+                f"{path} belongs to another training: {key} was {was}, now {now}. "
                 f"Choose another folder with --out, or delete this one."
             )
     return state

@@ -58,5 +58,5 @@ def test_a_change_of_precision_is_another_training(card, half, tmp_path):
     from rbench.errors import StoreError
 
     loop.train(card, replace(half, epochs=1), out=tmp_path, progress=False)
-    with pytest.raises(StoreError, match='another training: precision was "bf16", now "fp32"'):
+    with pytest.raises(StoreError, match='another training: precision was "bf16", now its default'):
         loop.train(card, replace(half, epochs=1, precision="fp32"), out=tmp_path, progress=False)

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from rbench.errors import StoreError
+from rbench.recipe import Augment
 from rbench.training import loop
+from rbench.training.state import manifest
 
 CHILD = """
 import json, sys
@@ -115,3 +117,20 @@ def test_folder_that_cannot_be_written(card, plain, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot write to"):
         loop.train(card, plain, out=tmp_path / "file" / "folder", progress=False)
+
+
+def test_new_words_of_recipes_do_not_make_old_states_foreign(card, recipe):
+    said = manifest(card, recipe, 3, "digest")
+    assert json.loads(said["ews"]) == {"every": 1, "subset": 0.2, "subnets": 2}  # and no default
+    assert json.loads(said["architecture"])["args"]["width"] == 4
+    assert (said["seed"], said["images"]) == ("3", '"digest"')
+    assert "awp" not in said
+    assert "name" not in said
+    assert manifest(card, replace(recipe, name="other", presets={"a": {"epochs": 1}}), 3, "digest") == said
+    changed = [
+        replace(recipe, epochs=5),
+        replace(recipe, augment=Augment()),
+        replace(recipe, ews=replace(recipe.ews, rho=0.7)),
+        replace(recipe, ews=None),
+    ]
+    assert all(manifest(card, other, 3, "digest") != said for other in changed)
