@@ -164,7 +164,7 @@ def train(
     """Train the weights of a model by its card's recipe, resuming where it stopped; see `rbench.training.run`.
 
     `preset` names changes that the recipe lists, `override` others, as {"ews.rho": 0.7}. `means` are `device`,
-    `accumulate`, `workers` and `log` ("tensorboard", "mlflow"). Where processes make batches, as they do for a GPU, a
+    `accumulate`, `workers` and `track` ("tensorboard", "mlflow"). Where processes make batches, as they do for a GPU, a
     script must guard its main part by `if __name__ == "__main__"`.
     """
     from rbench.training.run import Means, run, training
@@ -200,23 +200,25 @@ def train_all(
 
 
 def estimate(
-    name: str,
+    names: Sequence[str],
     *,
     seed: int | None = None,
     preset: str | None = None,
     override: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    accumulate: int = 1,
+    progress: bool = False,
     catalog: Catalog | None = None,
-    **means: Any,
-) -> "Estimate":
-    """What a training would take: parameters, steps, hours and memory from three timed steps on noise; see `train`."""
+) -> "list[Estimate]":
+    """What trainings would take: parameters, steps, hours and memory from timed steps on noise; see `train_all`."""
     from rbench.training.dry import estimate as estimated
     from rbench.training.run import Means, training
 
-    means = {key: value for key, value in means.items() if key in ("device", "accumulate")}
-    asked = training(
-        catalog or Catalog.find(), name, _training_folder(None), seed=seed, preset=preset, override=override
-    )
-    return estimated(asked, Means(**means))
+    catalog = catalog or Catalog.find()
+    options: dict[str, Any] = {"seed": seed, "preset": preset, "override": override}
+    asked = [training(catalog, name, _training_folder(None), **options) for name in _matching(catalog, names)]
+    with interruptible():
+        return [estimated(each, Means(device, accumulate), progress=progress) for each in asked]
 
 
 def _matching(catalog: Catalog, names: Sequence[str]) -> list[str]:

@@ -165,7 +165,9 @@ def read_spec(path: Path, spec: type[T], changes: Mapping[str, Any] = MappingPro
     try:
         return TypeAdapter(spec).validate_python(value)
     except ValidationError as error:
-        raise UsageError(f"{path}: {_explain(error, spec)}") from error
+        changed = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
+        where = f"{path}, changed to {changed}" if changed else str(path)
+        raise UsageError(f"{where}: {_explain(error, spec)}") from error
 
 
 def _change(tables: dict[str, Any], key: str, value: Any) -> None:

@@ -1,7 +1,8 @@
 """The nouns of training: recipes, as TOML on the shelf spells them. Frozen, and free of torch.
 
 A recipe is made of parts that combine freely: what is minimised (`objective`, `attack`, `augmix`), at which weights
-(`awp`), what else is trained along (`ews`), on which images (`augment`), and how (`optimiser`, `schedule`).
+(`awp`), what else is trained along (`ews`), on which images (`augment`), and how (`optimiser`, `schedule`). A default
+never changes its meaning, since states of trainings leave it unsaid: what is new gets a new word.
 """
 
 import math
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from rbench.errors import UsageError
-from rbench.types import STRICT, Call, Threat
+from rbench.types import STRICT, Call, Threat, fraction
 
 
 def _positive(table: str, part: Any, *keys: str) -> None:
@@ -20,27 +21,50 @@ def _positive(table: str, part: Any, *keys: str) -> None:
             raise UsageError(f"{table}.{key} = {value} must be greater than 0.")
 
 
-def _at_least_1(table: str, part: Any, *keys: str) -> None:
-    """Refuse counts of a table, or of the recipe itself, that are less than 1."""
+def _at_least(least: float, table: str, part: Any, *keys: str) -> None:
+    """Refuse values of a table, or of the recipe itself, that are less than `least`."""
     for key in keys:
-        if (value := getattr(part, key)) is not None and value < 1:
-            raise UsageError(f"{table}{key} = {value} must be at least 1.")
+        if (value := getattr(part, key)) is not None and not value >= least:
+            raise UsageError(f"{table}{key} = {value} must be at least {least}.")
+
+
+def _share(table: str, part: Any, *keys: str) -> None:
+    """Refuse values of a table outside [0, 1)."""
+    for key in keys:
+        if (value := getattr(part, key)) is not None and not 0 <= value < 1:
+            raise UsageError(f"{table}{key} = {value} must be at least 0 and less than 1.")
+
+
+def _step(table: str, part: "InnerAttack | Selection") -> None:
+    """Refuse an attack without steps, or with one of no length."""
+    _at_least(1, f"{table}.", part, "steps")
+    if not fraction(part.rel_step, f"{table}.rel_step") > 0:
+        raise UsageError(f"{table}.rel_step = {part.rel_step!r} must be greater than 0.")
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Stochastic gradient descent, or AdamW (which has its own momentum); `clip` cuts the gradient to that norm."""
+    """Stochastic gradient descent, with `momentum` 0.9 unless given, or AdamW, which has its own.
+
+    `clip` cuts the gradient to that norm.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     lr: float
     kind: Literal["sgd", "adamw"] = "sgd"
-    momentum: float = 0.9
+    momentum: float | None = None
     weight_decay: float = 5e-4
     nesterov: bool = False
     clip: float | None = None
 
     def __post_init__(self) -> None:
         _positive("optimiser", self, "lr", "clip")
+        _at_least(0, "optimiser.", self, "weight_decay")
+        _share("optimiser.", self, "momentum")
+        if self.kind != "sgd" and (self.momentum is not None or self.nesterov):
+            raise UsageError(f"optimiser.momentum and nesterov belong to kind = 'sgd'; {self.kind!r} has its own.")
+        if self.nesterov and self.momentum == 0:
+            raise UsageError("optimiser.nesterov looks ahead by the momentum, which must be greater than 0.")
 
 
 @dataclass(frozen=True)
@@ -58,6 +82,7 @@ class Schedule:
     warmup: int = 0
 
     def __post_init__(self) -> None:
+        _positive("schedule", self, "gamma")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise UsageError(f"schedule.milestones = {list(self.milestones)} must ascend.")
         if self.kind == "cosine" and self.milestones:
@@ -90,6 +115,7 @@ class Augment:
     fill: int = 128
 
     def __post_init__(self) -> None:
+        _at_least(0, "augment.", self, "pad")
         if not 0 <= self.fill <= 255:
             raise UsageError(f"augment.fill = {self.fill} must be a grey level from 0 to 255.")
         if self.area is not None and not 0 < self.area[0] <= self.area[1] <= 1:
@@ -121,6 +147,7 @@ class AugMix:
         if self.width < 1 or (self.depth is not None and self.depth < 1):
             raise UsageError(f"augmix.width = {self.width} and depth = {self.depth} must each be at least 1.")
         _positive("augmix", self, "alpha")
+        _at_least(0, "augmix.", self, "jsd")
 
 
 @dataclass(frozen=True)
@@ -139,7 +166,7 @@ class InnerAttack:
     mode: Literal["train", "eval"] = "train"
 
     def __post_init__(self) -> None:
-        _at_least_1("attack.", self, "steps")
+        _step("attack", self)
 
 
 @dataclass(frozen=True)
@@ -166,6 +193,9 @@ class Selection:
     threat: Threat | None = None
     steps: int = 20
     rel_step: str = "1/4"
+
+    def __post_init__(self) -> None:
+        _step("selection", self)
 
 
 @dataclass(frozen=True)
@@ -207,9 +237,14 @@ class Ews:
         for key in ("rho", "subset"):
             if not 0 < getattr(self, key) <= 1:
                 raise UsageError(f"ews.{key} = {getattr(self, key)} must be greater than 0 and at most 1.")
-        _at_least_1("ews.", self, "every", "every_steps", "passes", "subnets", "hidden")
+        _at_least(1, "ews.", self, "every", "every_steps", "passes", "subnets", "hidden")
+        _at_least(0, "ews.", self, "lam", "entropy")
+        _positive("ews", self, "lr", "clip")
+        _share("ews.", self, "decay")
         if self.strategy != "search" and self.every_steps is not None:
             raise UsageError(f"ews.every_steps is for a controller, and strategy = {self.strategy!r} has none.")
+        if self.every_steps is not None and self.images != "seen":
+            raise UsageError("ews.every_steps learns on training batches as they are seen; remove images = 'clean'.")
         if self.loss != "kl" and self.kl != "batchmean":
             raise UsageError("ews.kl says how the divergence is averaged; with loss = 'ce' there is none.")
 
@@ -246,9 +281,8 @@ class Recipe:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _at_least_1("", self, "epochs", "batch", "holdout", "threads")
-        if not 0 <= self.label_smoothing < 1:
-            raise UsageError(f"label_smoothing = {self.label_smoothing} must be at least 0 and less than 1.")
+        _at_least(1, "", self, "epochs", "batch", "holdout", "threads")
+        _share("", self, "label_smoothing")
         ends = {"schedule.warmup": self.schedule.warmup, "awp.warmup": self.awp.warmup if self.awp else 0}
         for key, value in ends.items():
             if not 0 <= value < self.epochs:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 from rbench.errors import UsageError, unknown
 from rbench.types import STRICT
 
+FEWEST = 3  # seeds: over two of them an interval of 95% holds the truth in less than nine cases of ten
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -22,6 +24,11 @@ class Arm:
     against: tuple[str, ...] = ()
     preset: str | None = None
     override: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.title or self.name
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ class Measure:
     title: str = ""
     how: Literal["mean", "any"] = "mean"
 
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.title or self.name
+
 
 @dataclass(frozen=True)
 class Study:
@@ -75,8 +87,10 @@ class Study:
     sweeps: tuple[Sweep, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(set(self.seeds)) < max(len(self.seeds), 2):
-            raise UsageError(f"study {self.name!r}: seeds = {list(self.seeds)} must be two or more different ones.")
+        if len(set(self.seeds)) < max(len(self.seeds), FEWEST):
+            raise UsageError(
+                f"study {self.name!r}: seeds = {list(self.seeds)} must be {FEWEST} or more different ones."
+            )
         names = [arm.name for arm in self.every]
         if twice := {name for name in names if names.count(name) > 1}:
             raise UsageError(f"study {self.name!r} has two arms named {min(twice)!r}.")
@@ -86,6 +100,11 @@ class Study:
                     raise unknown("other arm", other, names, f"study {self.name!r}: arm {arm.name!r}")
         if self.first not in {measure.name for measure in self.measures}:
             raise unknown("measure", self.first, [m.name for m in self.measures], f"study {self.name!r}: first")
+
+    @property
+    def shown(self) -> Measure:
+        """The measure that figures show."""
+        return next(measure for measure in self.measures if measure.name == self.first)
 
     @property
     def every(self) -> tuple[Arm, ...]:

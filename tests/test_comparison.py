@@ -25,7 +25,7 @@ MEASURES = (Measure("clean", ("clean",), "Clean"), Measure("worst", ("clean", "p
 
 
 def study(**keys):
-    given = {"name": "s", "title": "A study", "suite": "digits-linf", "seeds": (0, 1), "measures": MEASURES}
+    given = {"name": "s", "title": "A study", "suite": "digits-linf", "seeds": (0, 1, 2), "measures": MEASURES}
     return Study(**{**given, "first": "worst", "arms": (Arm("a", "m"), Arm("b", "n", "Arm B", ("a",)))} | keys)
 
 
@@ -123,30 +123,30 @@ def test_other_images_are_refused(samples):
 
 
 def test_differences_are_paired_and_named():
-    base = [trained([0, 0, 1, 1] * 25, seconds=2.0), trained([0, 1, 1, 1] * 25, seconds=2.0)]
-    better = [trained([0, 0, 0, 1] * 25, seconds=2.2, search=4.0), trained([0, 0, 0, 1] * 25, seconds=2.2, search=4.0)]
+    base = [trained(errors * 25) for errors in ([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0])]
+    better = [trained([0, 0, 0, 1] * 25, seconds=2.2, search=4.0)] * 3
     found = Comparison(study(), 100, {"a": tuple(base), "b": tuple(better)})
     difference = found.difference("b", "a", "worst")
-    assert difference.value == pytest.approx(-0.375)
+    assert difference.value == pytest.approx(-0.5 / 3)
     assert difference.ahead == 2
-    assert difference.interval.low < -0.375 < difference.interval.high
+    assert difference.interval.low < -0.5 / 3 < difference.interval.high
     assert (difference.verdict == "better") == (difference.interval.high < 0)
-    assert found.error("a", "worst")[0] == pytest.approx(0.625)
+    assert found.error("a", "worst")[0] == pytest.approx(1.25 / 3)
     arm = found.study.arms[1]
     assert found.cost(arm) == pytest.approx((10 * 2.2 + 4) / 20)
     assert found.cost(found.study.arms[0]) == 1
     frame = found.differences_frame
-    assert frame.query("measure == 'worst'").points.item() == pytest.approx(-37.5)
-    assert list(found.seeds_frame.worst) == pytest.approx([50, 75, 25, 25])
+    assert frame.query("measure == 'worst'").points.item() == pytest.approx(-50 / 3)
+    assert list(found.seeds_frame.worst) == pytest.approx([50, 75, 0, 25, 25, 25])
 
 
 def test_the_report_says_all_of_it():
-    arms = {"a": (trained([0, 1] * 50), trained([0, 1] * 50)), "b": (trained([0, 0] * 50), trained([0, 0] * 50))}
+    arms = {"a": (trained([0, 1] * 50),) * 3, "b": (trained([0, 0] * 50),) * 3}
     text = report(Comparison(study(), 100, arms), "digits-linf@2: 100 images.", ["x.pdf", "x.png"])
     assert text.startswith("# A study\n\ndigits-linf@2: 100 images.\n")
     assert "| a     | 50.0 [" in text
     assert "| Arm B - a    | Worst case | -50.00" in text
-    assert "2 of 2        | **better** |" in text
+    assert "3 of 3        | **better** |" in text
     assert "![x](x.png)" in text
     assert "`rbench study s`" in text
 
@@ -158,14 +158,14 @@ def test_sweeps_are_arms():
     assert made.every[3].override == {"ews.rho": 0.9}
     assert made.every[3].against == ("a",)
     assert made.probes == ("clean", "pgd20")
-    assert made.only(2) == made
+    assert made.only(3) == made
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"seeds": (0,)}, "seeds = .* must be two or more different ones"),
-        ({"seeds": (1, 1)}, "must be two or more different ones"),
+        ({"seeds": (0,)}, "seeds = .* must be 3 or more different ones"),
+        ({"seeds": (1, 1, 2)}, "must be 3 or more different ones"),
         ({"arms": (Arm("a", "m"), Arm("a", "n"))}, "two arms named 'a'"),
         ({"arms": (Arm("a", "m", against=("b",)),)}, "no other arm named 'b' in study 's': arm 'a'"),
         ({"arms": (Arm("a", "m", against=("a",)),)}, "no other arm named 'a'"),

@@ -5,12 +5,10 @@ from functools import partial
 import torch
 from torch import nn
 
-from rbench.analysis.measured import Variant
+from rbench.analysis.measured import WHOLE, Variant, check
 from rbench.rng import Draws
 from rbench.training.ews.choosing import at_random
 from rbench.training.ews.subnets import PATHS, Choice, block_widths, subnet_logits, subnet_of
-
-WHOLE = -1  # the number of the block where none is reduced
 
 
 def blocks(model: nn.Module, *, rho: float = 0.5, subnets: int = 20, seed: int = 0) -> list[Variant]:
@@ -19,6 +17,7 @@ def blocks(model: nn.Module, *, rho: float = 0.5, subnets: int = 20, seed: int =
     What is kept of the block is drawn `subnets` times, all equally likely; the other blocks stay whole. Every network
     is normalised by the block of images that it sees, as in training. Raises `UsageError` for a network without masks.
     """
+    check(rho, subnets)
     widths, device = block_widths(model), next(model.parameters()).device
     whole: list[Choice] = [(range(PATHS), range(width)) for width in widths]
 

@@ -5,12 +5,10 @@ from functools import partial
 import torch
 from torch import nn
 
-from rbench.analysis.measured import Variant
+from rbench.analysis.measured import WHOLE, Variant, check
 from rbench.rng import Draws
 from rbench.training.ews.choosing import at_random
 from rbench.training.ews.subnets import block_widths, subnet_logits, subnet_of
-
-WHOLE = -1  # the number of the full network
 
 
 def confidence(model: nn.Module, *, rho: float = 0.5, subnets: int = 50, seed: int = 0) -> list[Variant]:
@@ -19,6 +17,7 @@ def confidence(model: nn.Module, *, rho: float = 0.5, subnets: int = 50, seed: i
     Subnets keep `rho` of the paths and channels, all equally likely, and are normalised by the block of images that
     they see, as in training. Raises `UsageError` for a network without masks.
     """
+    check(rho, subnets)
     widths, device = block_widths(model), next(model.parameters()).device
     variants = [Variant({"subnet": WHOLE}, model.eval())]
     for index in range(subnets):

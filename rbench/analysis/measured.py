@@ -7,6 +7,17 @@ import torch
 from torch import Tensor
 
 from rbench.analysis.shown import Shown
+from rbench.errors import UsageError
+
+WHOLE = -1  # the number of the subnet, or of the reduced block, where there is none
+
+
+def check(rho: float, subnets: int) -> None:
+    """Refuse subnets of no paths and channels, and none at all; raises `UsageError`."""
+    if not 0 < rho <= 1:
+        raise UsageError(f"rho = {rho} must be greater than 0 and at most 1.")
+    if subnets < 1:
+        raise UsageError(f"subnets = {subnets} must be at least 1.")
 
 
 class Variant(NamedTuple):

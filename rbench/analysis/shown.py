@@ -31,7 +31,7 @@ def show(
     """
     device = next(model.parameters()).device
     shown: Shown = {"clean": [], "corrupted": [], **({} if threat is None else {"adversarial": []})}
-    for ids in _blocks(min(limit, len(dataset.labels))):
+    for ids in blocks(min(limit, len(dataset.labels))):
         x, y = load_images(dataset, ids, device)
         altered = corrupt(x.cpu(), corruption, severity=severity, samples=ids.tolist())
         shown["clean"].append((x, y))
@@ -42,7 +42,8 @@ def show(
     return shown
 
 
-def _blocks(count: int) -> Iterator[IntArray]:
+def blocks(count: int) -> Iterator[IntArray]:
+    """The samples of each block, of `count` that there are."""
     if count < 2:
         raise UsageError(f"subnets are normalised by a block of images; {count} is no block. Ask for 2 or more.")
     for start in range(0, count if count < BLOCK else count - count % BLOCK, BLOCK):

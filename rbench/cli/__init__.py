@@ -1,5 +1,6 @@
 """Words to one api call to an exit code; progress on stderr, results on stdout."""
 
+import os
 import shlex
 import signal
 import sys
@@ -29,11 +30,15 @@ def run(arguments: list[str]) -> int:
         getattr(error, "show", lambda: None)()
         return USAGE
     except RbenchError as error:
+        if os.environ.get("RANK", "0") != "0":  # of the ranks that torchrun starts, the first one speaks
+            return error.exit_code
         typer.echo(f"rbench: {error}", err=True)
         if error.code:
             typer.echo(f"What it means: rbench explain {error.code}", err=True)
         if isinstance(error, InterruptedRunError):
-            typer.echo(f"To resume: rbench {shlex.join(arguments)}", err=True)
+            shared = os.environ.get("WORLD_SIZE", "1") != "1"
+            again = "the same torchrun command" if shared else f"rbench {shlex.join(arguments)}"
+            typer.echo(f"To resume: {again}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("rbench: interrupted.", err=True)

@@ -14,11 +14,12 @@ from rbench.cli.training import parsed
 def study(
     name: Annotated[str, typer.Argument(help="The study: see `rbench ls studies`.")],
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time, each in a process of its own.")] = 1,
-    seeds: Annotated[int | None, typer.Option(min=2, help="Only the first so many of the study's seeds.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Only the first so many of the study's seeds.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do nothing: say how much there is to do.")] = False,
     out: Annotated[Path | None, typer.Option(help="The folder of the report; default runs/studies/NAME.")] = None,
     runs: words.Runs = None,
     workers: words.Workers = None,
+    device: words.Device = None,
     data_dir: words.DataDir = None,
     download: words.Download = False,
     quiet: words.Quiet = False,
@@ -33,7 +34,8 @@ def study(
         typer.echo(studies.left(name, seeds=seeds, runs=runs, catalog=found))
         return
     result = studies.study(
-        name, jobs=jobs, seeds=seeds, runs=runs, out=out, workers=workers or jobs, data_dir=data_dir,
+        name, jobs=jobs, seeds=seeds, runs=runs, out=out, workers=workers or jobs, device=device,
+        data_dir=data_dir,
         download=download, progress=not quiet, catalog=found,
     )  # fmt: skip
     typer.echo(result.text, nl=False)
@@ -66,7 +68,7 @@ def analyse(
     found = studies.analyse(
         name, model, suite, limit=limit, corruption=corruption, severity=severity, device=device, runs=runs, out=out,
         data_dir=data_dir, download=download, progress=not quiet, catalog=Catalog.find(catalog or ()),
-        **parsed(option or (), "--option rho=0.7"),
+        options=parsed(option or (), "--option rho=0.7"),
     )  # fmt: skip
     typer.echo(found.protocol, err=True)
     typer.echo(found.folder)

@@ -27,7 +27,9 @@ def train(
         int | None, typer.Option(min=0, help="Processes that make batches; by default 0 on a CPU.")
     ] = None,
     device: words.Device = None,
-    log: Annotated[list[str] | None, typer.Option(help="tensorboard or mlflow, besides the CSV; both may be.")] = None,
+    track: Annotated[
+        list[str] | None, typer.Option(help="tensorboard or mlflow, besides the CSV; both may be.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: print sizes, and hours and memory from 3 timed steps.")
     ] = False,
@@ -44,15 +46,17 @@ def train(
     from rbench.training.ranks import speaks
 
     options: dict[str, Any] = {
-        "seed": seed, "preset": preset, "override": parsed(override or ()), "out": out, "data_dir": data_dir,
-        "download": download, "catalog": Catalog.find(catalog or ()), "device": device, "accumulate": accumulate,
+        "seed": seed, "preset": preset, "override": parsed(override or ()), "device": device,
+        "accumulate": accumulate, "progress": not quiet, "catalog": Catalog.find(catalog or ()),
     }  # fmt: skip
     if dry_run:
-        for name in names:
-            estimate = api.estimate(name, **options)
-            print_rows(asdict(estimate), as_json, estimate.text)
+        estimates = api.estimate(names, **options)
+        if speaks():
+            print_rows([asdict(each) for each in estimates], as_json, lambda: "\n".join(map(str, estimates)))
         return
-    options |= {"workers": workers, "log": tuple(log or ()), "progress": not quiet}
+    options |= {
+        "workers": workers, "track": tuple(track or ()), "out": out, "data_dir": data_dir, "download": download,
+    }  # fmt: skip
     if len(names) == 1 and names[0] in options["catalog"].files("models"):
         results = [api.train(names[0], **options)]
     else:

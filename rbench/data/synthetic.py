@@ -26,6 +26,7 @@ class Synthetic:
     name: str
     classes: int
     labels: IntArray
+    origins: IntArray
     size: int
 
     def images(self, indices: IntArray) -> npt.NDArray[np.uint8]:
@@ -43,9 +44,13 @@ class Synthetic:
         return hashlib.sha256(f"synthetic/{self.name}/{len(self.labels)}/{self.size}".encode()).hexdigest()
 
 
-def synthetic(name: str) -> Synthetic:
-    """Noise in the shape of the training split of a dataset; raises `UsageError` for one that is not known."""
+def synthetic(name: str, copies: int = 0) -> Synthetic:
+    """Noise in the shape of the training split of a dataset, with so many altered copies of every image.
+
+    Raises `UsageError` for a dataset that is not known.
+    """
     if name not in SHAPES:
         raise unknown("dataset", name, SHAPES, "the list of shapes")
     count, classes, size = SHAPES[name]
-    return Synthetic(name, classes, np.arange(count, dtype=np.int64) % classes, size)
+    origins = np.tile(np.arange(count, dtype=np.int64), 1 + copies)
+    return Synthetic(name, classes, origins % classes, origins, size)

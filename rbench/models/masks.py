@@ -19,7 +19,7 @@ class BlockMask(NamedTuple):
 
     def inner(self, h: Tensor) -> Tensor:
         """Features [B, width, H, W] inside the residual branch without those that are dropped."""
-        return h * self.channels.view(1, -1, 1, 1)
+        return h * self.channels.view(1, -1, 1, 1).to(h.dtype)
 
     def join(self, residual: Tensor, shortcut: Tensor) -> Tensor:
         """The sum of the paths that are kept."""

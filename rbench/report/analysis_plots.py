@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbench.report.plot import COLOURS, MARKERS, canvas
+from rbench.report.plot import canvas, colour, marker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ def confidence(frame: "pd.DataFrame", protocol: str) -> "Figure":
             part = frame[(frame.condition == condition) & (frame.model == model)]
             subnets = part[part.subnet >= 0].confidence.to_numpy()
             spread = index + 0.5 * (np.arange(len(subnets)) / max(len(subnets) - 1, 1) - 0.5)
-            each.plot(100 * subnets, spread, MARKERS[index], color=COLOURS[index], markersize=4, alpha=0.6)
+            each.plot(100 * subnets, spread, marker(index), color=colour(index), markersize=4, alpha=0.6)
             whole = 100 * part[part.subnet < 0].confidence.item()
             each.plot([whole] * 2, [index - 0.36, index + 0.36], "-", color="black", linewidth=2)
             each.plot([100 * np.median(subnets)] * 2, [index - 0.36, index + 0.36], ":", color="black", linewidth=2)
@@ -43,10 +43,10 @@ def blocks(frame: "pd.DataFrame", protocol: str) -> "Figure":
             places = reduced.index + 0.1 * (index - (len(models) - 1) / 2)
             bars = [reduced["mean"] - reduced["min"], reduced["max"] - reduced["mean"]]
             each.errorbar(
-                places, reduced["mean"], bars, color=COLOURS[index], marker=MARKERS[index], linewidth=1.4, capsize=2,
+                places, reduced["mean"], bars, color=colour(index), marker=marker(index), linewidth=1.4, capsize=2,
                 label=model,
             )  # fmt: skip
-            each.axhline(whole, color=COLOURS[index], linestyle=":", linewidth=1.2)
+            each.axhline(whole, color=colour(index), linestyle=":", linewidth=1.2)
         each.set(title=condition, xlabel="block that is reduced", ylim=(-2, 102))
         each.set_xticks(range(int(frame.block.max()) + 1))
     axes[0].set_ylabel("error (%)")

@@ -56,21 +56,19 @@ def _line(axes: "Axes", curve: Curve, score: ScoreSpec, places: Sequence[float],
     middle = [100 * value.value for value in values]
     low, high = ([100 * value.interval[end] for value in values] for end in (0, 1))
     finite = sum(not point.unbounded for point in curve.points)
-    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-    style, size = STYLES[index % len(STYLES)], max(6.5 - 0.7 * index, 3.0)  # so that equal curves show beneath others
-    axes.fill_between(places[:finite], low[:finite], high[:finite], color=colour, alpha=0.15, linewidth=0)
+    shade, mark = colour(index), marker(index)
+    size = max(6.5 - 0.7 * index, 3.0)  # so that equal curves show beneath others
+    axes.fill_between(places[:finite], low[:finite], high[:finite], color=shade, alpha=0.15, linewidth=0)
     axes.plot(
-        places[:finite], middle[:finite], linestyle=style, marker=marker, markersize=size, color=colour, linewidth=1.6,
-        label=score.title or score.name,
+        places[:finite], middle[:finite], linestyle=style(index), marker=mark, markersize=size, color=shade,
+        linewidth=1.6, label=score.title or score.name,
     )  # fmt: skip
     aside = _aside(index, len(curve.scores)) * _end(curve, places)
     beyond = [place + aside for place in places[finite:]]
-    axes.plot([*places[:finite][-1:], *beyond], middle[max(finite - 1, 0) :], ":", color=colour, linewidth=1.0)
+    axes.plot([*places[:finite][-1:], *beyond], middle[max(finite - 1, 0) :], ":", color=shade, linewidth=1.0)
     for place, value, least, most in zip(beyond, middle[finite:], low[finite:], high[finite:], strict=True):
         bars = [[max(value - least, 0)], [max(most - value, 0)]]
-        axes.errorbar(
-            place, value, bars, color=colour, marker=marker, markersize=6, markerfacecolor="white", capsize=2.5
-        )
+        axes.errorbar(place, value, bars, color=shade, marker=mark, markersize=6, markerfacecolor="white", capsize=2.5)
 
 
 def _aside(index: int, count: int) -> float:
@@ -114,6 +112,21 @@ def _tick(place: float, small: bool) -> str:
 def _samples(curve: Curve) -> str:
     counts = {value.score.n for value in curve.values.values()}
     return f"n = {counts.pop()}, 95% intervals" if len(counts) == 1 else "95% intervals"
+
+
+def colour(index: int) -> str:
+    """The colour of a line by its number; they come again after seven."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def marker(index: int) -> str:
+    """The marker of a line by its number."""
+    return MARKERS[index % len(MARKERS)]
+
+
+def style(index: int) -> Any:
+    """The style of a line by its number."""
+    return STYLES[index % len(STYLES)]
 
 
 def canvas(width: float, height: float, columns: int = 1) -> "tuple[Figure, list[Axes]]":

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rbench.comparison import Comparison
-from rbench.report.plot import COLOURS, MARKERS, STYLES, canvas, written
-from rbench.trials import Arm, Measure, Sweep
+from rbench.report.plot import canvas, colour, marker, style, written
+from rbench.trials import Arm, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,45 +42,45 @@ def _file(draw: "Callable[[], Figure]", form: Literal["png", "pdf"]) -> bytes:
 def _differences(found: Comparison) -> "Figure":
     """A row for each comparison, left the errors of both arms by seed, right their paired difference by measure."""
     pairs = [(arm, other) for arm in found.study.arms for other in arm.against]
-    titles = {arm.name: arm.title or arm.name for arm in found.study.every}
+    titles = {arm.name: arm.label for arm in found.study.every}
     measures = found.study.measures
     figure, (left, right) = canvas(11, 1.2 + 0.62 * len(pairs), columns=2)
     places = np.arange(len(pairs))[::-1]
     for place, (arm, other) in zip(places, pairs, strict=True):
         for index, name in enumerate((other, arm.name)):
-            _strip(left, found, name, place + 0.17 - 0.34 * index, COLOURS[index], MARKERS[index])
+            _strip(left, found, name, place + 0.17 - 0.34 * index, index)
     for index, measure in enumerate(measures):
         for place, (arm, other) in zip(places, pairs, strict=True):
             gap = found.difference(arm.name, other, measure.name)
             height = place + 0.25 - 0.5 * (index + 0.5) / len(measures)
             low, high = (100 * end for end in gap.interval)
-            right.plot([low, high], [height] * 2, "-", color=COLOURS[index], linewidth=2)
-            right.plot(100 * gap.value, height, MARKERS[index], color=COLOURS[index], markersize=6)
+            right.plot([low, high], [height] * 2, "-", color=colour(index), linewidth=2)
+            right.plot(100 * gap.value, height, marker(index), color=colour(index), markersize=6)
     right.axvline(0, color="black", linewidth=0.8)
     left.set_yticks(places, [f"{titles[arm.name]}\nagainst {titles[other]}" for arm, other in pairs], fontsize=9)
     right.set_yticks(places, [""] * len(places))
     for axes in (left, right):
         axes.set_ylim(-0.6, len(pairs) - 0.4)
-    left.set(xlabel="error (%), a mark a seed", title=f"{_titled(_first(found))}: 95% intervals")
+    left.set(xlabel="error (%), a mark a seed", title=f"{found.study.shown.label}: 95% intervals")
     right.set(xlabel="difference in error (points; left of 0 is better)", title="paired differences, 95% intervals")
     _legend(left, [("compared with", 0), ("the arm", 1)])
-    _legend(right, [(_titled(measure), index) for index, measure in enumerate(measures)])
+    _legend(right, [(measure.label, index) for index, measure in enumerate(measures)])
     return figure
 
 
-def _strip(axes: "Axes", found: Comparison, arm: str, height: float, colour: str, marker: str) -> None:
+def _strip(axes: "Axes", found: Comparison, arm: str, height: float, index: int) -> None:
     """The error of an arm with its interval, and a small mark for each seed."""
     value, (low, high) = found.error(arm, found.study.first)
     by_seed = 100 * found.errors(arm, found.study.first).mean(1)
-    axes.plot([100 * low, 100 * high], [height] * 2, "-", color=colour, linewidth=2)
-    axes.plot(by_seed, [height] * len(by_seed), "|", color=colour, markersize=9)
-    axes.plot(100 * value, height, marker, color=colour, markersize=6)
+    axes.plot([100 * low, 100 * high], [height] * 2, "-", color=colour(index), linewidth=2)
+    axes.plot(by_seed, [height] * len(by_seed), "|", color=colour(index), markersize=9)
+    axes.plot(100 * value, height, marker(index), color=colour(index), markersize=6)
 
 
 def _legend(axes: "Axes", entries: Sequence[tuple[str, int]]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=COLOURS[i], marker=MARKERS[i], linewidth=2, label=text) for text, i in entries]
+    handles = [Line2D([], [], color=colour(i), marker=marker(i), linewidth=2, label=text) for text, i in entries]
     axes.legend(handles=handles, frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(handles))  # fmt: skip # noqa: E501
 
 
@@ -91,19 +91,19 @@ def _sweep(found: Comparison, sweep: Sweep) -> "Figure":
     errors = [found.error(arm.name, found.study.first) for arm in sweep.arms]
     middle = np.array([100 * value for value, _ in errors])
     bars = [[100 * abs(value - ends[end]) for value, ends in errors] for end in (0, 1)]
-    left.errorbar(places, middle, bars, color=COLOURS[0], marker=MARKERS[0], linewidth=1.6, capsize=3)
+    left.errorbar(places, middle, bars, color=colour(0), marker=marker(0), linewidth=1.6, capsize=3)
     base, (low, high) = found.error(sweep.against, found.study.first)
-    left.axhline(100 * base, color=COLOURS[1], linestyle="--", linewidth=1.4)
-    left.axhspan(100 * low, 100 * high, color=COLOURS[1], alpha=0.12, linewidth=0)
+    left.axhline(100 * base, color=colour(1), linestyle="--", linewidth=1.4)
+    left.axhspan(100 * low, 100 * high, color=colour(1), alpha=0.12, linewidth=0)
     against = next(arm for arm in found.study.every if arm.name == sweep.against)
     left.annotate(
-        against.title or against.name, (places[-1], 100 * base), (0, 4), textcoords="offset points", ha="right",
-        color=COLOURS[1], fontsize=9,
+        against.label, (places[-1], 100 * base), (0, 4), textcoords="offset points", ha="right",
+        color=colour(1), fontsize=9,
     )  # fmt: skip
-    right.plot(places, [found.cost(arm) for arm in sweep.arms], MARKERS[2] + "-", color=COLOURS[2], linewidth=1.6)
-    right.axhline(1, color=COLOURS[1], linestyle="--", linewidth=1.4)
-    right.set(title=f"cost, in trainings of {against.title or against.name}", ylim=(0, None))
-    left.set(ylabel="error (%)", title=f"{_titled(_first(found))}, 95% intervals")
+    right.plot(places, [found.cost(arm) for arm in sweep.arms], marker(2) + "-", color=colour(2), linewidth=1.6)
+    right.axhline(1, color=colour(1), linestyle="--", linewidth=1.4)
+    right.set(title=f"cost, in trainings of {against.label}", ylim=(0, None))
+    left.set(ylabel="error (%)", title=f"{found.study.shown.label}, 95% intervals")
     for axes in (left, right):
         axes.set_xticks(places, [str(value) for value in sweep.values])
         axes.set_xlabel(sweep.title or sweep.key)
@@ -119,9 +119,9 @@ def _convergence(found: Comparison, rows: Rows) -> "Figure":
             curves = _curve(rows[arm.name], key)
             if curves is None:
                 continue
-            style = {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index % len(STYLES)]}
-            each.plot(curves.mean(0), linewidth=1.4, label=arm.title or arm.name, **style)
-            each.fill_between(range(curves.shape[1]), curves.min(0), curves.max(0), color=style["color"], alpha=0.08)
+            look = {"color": colour(index), "linestyle": style(index)}
+            each.plot(curves.mean(0), linewidth=1.4, label=arm.label, **look)
+            each.fill_between(range(curves.shape[1]), curves.min(0), curves.max(0), color=colour(index), alpha=0.08)
         each.set(xlabel="epoch", ylabel="held-out error (%)", title=f"{key}: mean and span of the seeds", yscale="log")
         each.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"], minor=False)
         each.minorticks_off()
@@ -151,11 +151,3 @@ def _curves(found: Comparison, rows: Rows) -> bytes:
                 robust = "" if row.robust is None else f"{100 * (1 - row.robust):.4g}"
                 lines.append(f"{arm.name},{seed},{row.epoch},{100 * (1 - row.clean):.4g},{robust}")
     return ("\n".join(lines) + "\n").encode()
-
-
-def _first(found: Comparison) -> Measure:
-    return next(measure for measure in found.study.measures if measure.name == found.study.first)
-
-
-def _titled(measure: Measure) -> str:
-    return measure.title or measure.name

@@ -12,7 +12,7 @@ LEGEND = (
     "Errors in %, lower is better, with 95% intervals over training seeds and images together, as two crossed random "
     "effects. Differences are paired, seed by seed and image by image. `cost` is the time of a training in multiples "
     "of that of the arm it is compared with: the median epoch, and what the controller took; where several trainings "
-    "share a machine it is rough."
+    "share a machine it is rough. Each verdict is of its own 95% interval: of many, some err."
 )
 
 
@@ -27,18 +27,17 @@ def report(found: Comparison, protocol: str, figures: Sequence[str]) -> str:
 
 def _arms(found: Comparison) -> str:
     measures = found.study.measures
-    head = ["arm", *(_title(measure) for measure in measures), "seeds, %", "cost"]
+    head = ["arm", *(measure.label for measure in measures), f"{found.study.shown.label} by seed", "cost"]
     rows = [
-        [_name(arm), *(_error(found, arm, m) for m in measures), _spread(found, arm), f"{found.cost(arm):.2f}"]
+        [arm.label, *(_error(found, arm, m) for m in measures), _spread(found, arm), f"{found.cost(arm):.2f}"]
         for arm in found.study.every
     ]
-    head[-2] = f"{_title(_first(found))} by seed"
     return tabulate(rows, head, tablefmt="github", disable_numparse=True)
 
 
 def _differences(found: Comparison) -> str:
-    titles = {arm.name: _name(arm) for arm in found.study.every}
-    names = {measure.name: _title(measure) for measure in found.study.measures}
+    titles = {arm.name: arm.label for arm in found.study.every}
+    names = {measure.name: measure.label for measure in found.study.measures}
     head = ["difference", "measure", "points of error", "95% interval", "seeds ahead", "verdict"]
     rows = [
         [f"{titles[d.arm]} - {titles[d.against]}", names[d.measure], f"{100 * d.value:+.2f}", _signed(d.interval),
@@ -64,15 +63,3 @@ def _spread(found: Comparison, arm: Arm) -> str:
 
 def _signed(interval: Interval) -> str:
     return f"[{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
-
-
-def _first(found: Comparison) -> Measure:
-    return next(measure for measure in found.study.measures if measure.name == found.study.first)
-
-
-def _title(measure: Measure) -> str:
-    return measure.title or measure.name
-
-
-def _name(arm: Arm) -> str:
-    return arm.title or arm.name

@@ -1,6 +1,6 @@
 """Analyses of trained models: what figures of papers show, as data and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -47,7 +47,7 @@ def analyse(
     download: bool = False,
     progress: bool = False,
     catalog: Catalog | None = None,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
 ) -> Analysis:
     """Ask the networks that an analysis makes of each model about clean, corrupted and adversarial images of a suite.
 
@@ -60,12 +60,15 @@ def analyse(
         raise UsageError("name at least one model to analyse.")
     catalog = catalog or Catalog.find()
     spec = catalog.suite(suite)
-    call = Call(f"rbench.analysis.{name}:{name}", options)
+    call = Call(f"rbench.analysis.{name}:{name}", options or {})
     ask = partial(_rows, catalog, spec, call, limit=limit, corruption=corruption, severity=severity, device=device)
+    from rbench.analysis.shown import blocks
+
     with data_source(data_dir, download), interruptible():
         frame = _frame({model: ask(model, progress=progress) for model in models})
-    said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **options}.items())
-    protocol = f"{spec.name}, {limit} images; {corruption}, severity {severity}; {said}"
+        count = sum(map(len, blocks(min(limit, len(dataset_of(spec).labels)))))
+    said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
+    protocol = f"{spec.name}, {count} images; {corruption}, severity {severity}; {said}"
     pinned = digest_of([sorted(models), protocol])
     folder = Path(out) if out is not None else runs_root(runs) / "analyses" / f"{name}-{pinned[:8]}"
     _write(name, frame, protocol, folder)

@@ -15,7 +15,7 @@ from rbench.errors import UsageError
 from rbench.evaluating import interruptible
 from rbench.files import write_atomically
 from rbench.sources import data_source
-from rbench.trials import Arm, Study
+from rbench.trials import FEWEST, Arm, Study
 
 if TYPE_CHECKING:
     from rbench.training.history import TrainResult
@@ -39,6 +39,7 @@ def study(
     runs: str | Path | None = None,
     out: str | Path | None = None,
     workers: int | None = 1,
+    device: str | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     progress: bool = False,
@@ -53,8 +54,8 @@ def study(
     spec = _of(catalog.study(name), seeds)
     root = runs_root(runs)
     with data_source(data_dir, download), interruptible():
-        results = _trained(catalog, spec, root, jobs=jobs, progress=progress)
-        ask = partial(_asked, catalog, spec, runs=runs, workers=workers)
+        results = _trained(catalog, spec, root, jobs=jobs, device=device, progress=progress)
+        ask = partial(_asked, catalog, spec, runs=runs, workers=workers, device=device)
         trained = {arm.name: tuple(ask(arm, result) for result in results[arm.name]) for arm in spec.every}
     images = len(next(iter(trained[spec.every[0].name][0].errors.values())))
     found = Comparison(spec, images, trained)
@@ -77,8 +78,10 @@ def left(name: str, *, seeds: int | None = None, runs: str | Path | None = None,
 
 
 def _of(spec: Study, seeds: int | None) -> Study:
-    if seeds is not None and not 2 <= seeds <= len(spec.seeds):
-        raise UsageError(f"seeds = {seeds} must be from 2 to {len(spec.seeds)}, the number that the study names.")
+    if seeds is not None and not FEWEST <= seeds <= len(spec.seeds):
+        raise UsageError(
+            f"seeds = {seeds} must be from {FEWEST} to {len(spec.seeds)}, the number that the study names."
+        )
     return spec if seeds is None else spec.only(seeds)
 
 
@@ -103,24 +106,23 @@ def _own(catalog: Catalog, arm: Arm, key: str) -> Any:
     return value
 
 
-def _trained(catalog: Catalog, spec: Study, root: Path, *, jobs: int, progress: bool) -> "dict[str, list[TrainResult]]":
+def _trained(
+    catalog: Catalog, spec: Study, root: Path, *, jobs: int, device: str | None, progress: bool
+) -> "dict[str, list[TrainResult]]":
     """The results of each arm, in the order of the seeds; arms may share trainings."""
-    from rbench.training.run import run_all
+    from rbench.training.run import Means, run_all
 
     asked = _asked_for(catalog, spec, root)
     distinct = {each.folder: each for trainings in asked.values() for each in trainings}
-    done = run_all(catalog, list(distinct.values()), jobs=jobs, progress=progress, publishing=False)
+    means = Means(device)
+    done = run_all(catalog, list(distinct.values()), jobs=jobs, means=means, progress=progress, publishing=False)
     results = {result.folder: result for result in done}
     return {arm: [results[each.folder] for each in trainings] for arm, trainings in asked.items()}
 
 
-def _asked(
-    catalog: Catalog, spec: Study, arm: Arm, result: "TrainResult", *, runs: str | Path | None, workers: int | None
-) -> Trained:
+def _asked(catalog: Catalog, spec: Study, arm: Arm, result: "TrainResult", **options: Any) -> Trained:
     """One training's weights, evaluated."""
-    run = evaluate(
-        arm.model, spec.suite, weights=result.weights, probes=spec.probes, runs=runs, workers=workers, catalog=catalog
-    )
+    run = evaluate(arm.model, spec.suite, weights=result.weights, probes=spec.probes, catalog=catalog, **options)
     evidence = run.evidence
     errors = {each.name: image_errors([evidence[name] for name in each.of], each) for each in spec.measures}
     seconds = float(np.median([row.seconds - row.search for row in result.rows]))

@@ -28,7 +28,6 @@ class Course:
     begun: bool = False
     iteration: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)
-    subnets: float | None = None
     seconds: float = 0.0
     search: float = 0.0
 
@@ -49,7 +48,7 @@ class Course:
         if best_of(self.rows) is row:
             self.best = {key: value.detach().clone() for key, value in weights.items()}
         self.begun, self.iteration, self.sums = False, 0, [0.0] * 4
-        self.subnets, self.seconds, self.search = None, 0.0, 0.0
+        self.seconds, self.search = 0.0, 0.0
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain values and tensors."""
@@ -101,7 +100,10 @@ class Tally:
 
 @contextmanager
 def asked_to_stop() -> Iterator[list[bool]]:
-    """Inside, SIGTERM and Ctrl-C make the list non-empty and let the running step end; a second one stops at once."""
+    """Inside, SIGTERM and Ctrl-C make the list non-empty and let the running step end; a second Ctrl-C stops at once.
+
+    SIGTERM may come twice, from a scheduler and from torchrun, and means no more then.
+    """
     import signal
     import threading
 
@@ -110,8 +112,8 @@ def asked_to_stop() -> Iterator[list[bool]]:
         yield asked
         return
 
-    def note(_signal: int, _frame: object) -> None:
-        if asked:
+    def note(number: int, _frame: object) -> None:
+        if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked.append(True)
 

@@ -10,6 +10,7 @@ from rbench.errors import MissingError, unknown
 from rbench.training.history import Row
 
 Logger = Callable[[Row], None]
+PLACE = "MLFLOW_TRACKING_URI"
 Kind = Literal["tensorboard", "mlflow"]
 
 
@@ -25,7 +26,7 @@ def logger(kind: Kind, folder: Path, name: str, settings: Mapping[str, str]) -> 
     Raises `MissingError` if the package is not installed, and `UsageError` for another kind.
     """
     if kind not in _LOGGERS:
-        raise unknown("log", kind, _LOGGERS)
+        raise unknown("tracker", kind, _LOGGERS)
     with _LOGGERS[kind](folder, name, settings) as log:
         yield log
 
@@ -59,8 +60,8 @@ def _mlflow(folder: Path, name: str, settings: Mapping[str, str]) -> Iterator[Lo
         raise _absent("mlflow") from error
     import os
 
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow.db').resolve()}")
+    wanted = os.environ.get(PLACE)
+    mlflow.set_tracking_uri(wanted or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
     mlflow.set_experiment("rbench")
     known = folder / "mlflow-run"
     run = known.read_text(encoding="utf-8") if known.is_file() else None
@@ -73,10 +74,12 @@ def _mlflow(folder: Path, name: str, settings: Mapping[str, str]) -> Iterator[Lo
             mlflow.log_metrics(values_of(row), step=row.epoch)
 
         yield log
+    if wanted is None:  # MLflow has set it, and the next training has a folder of its own
+        os.environ.pop(PLACE, None)
 
 
 def _absent(package: str) -> MissingError:
-    return MissingError(f"{package} is not installed: pip install 'rbench[{package}]', or leave out --log {package}.")
+    return MissingError(f"{package} is not installed: pip install 'rbench[{package}]', or leave out --track {package}.")
 
 
 _LOGGERS = {"tensorboard": _tensorboard, "mlflow": _mlflow}

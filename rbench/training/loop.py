@@ -1,22 +1,23 @@
 """The training loop: a card and a recipe to a checkpoint, the same bytes whether or not it was interrupted."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
-from rbench.errors import InterruptedRunError, ModelError, StoreError
+from rbench.errors import InterruptedRunError, ModelError, UsageError
 from rbench.recipe import Recipe
 from rbench.training import state as states
 from rbench.training.batches import Batch, epoch_order, split
 from rbench.training.course import Course, Diverged, Tally, asked_to_stop
-from rbench.training.curve import draw
-from rbench.training.history import Row, TrainResult, as_csv, best_of
-from rbench.training.loggers import Kind, logger
+from rbench.training.history import Row, TrainResult
+from rbench.training.keeping import finish, keep, made, opened
+from rbench.training.loggers import Kind, Logger
 from rbench.training.pipeline import Pipeline, batches
 from rbench.training.progress import Report, bar
 from rbench.training.ranks import joined
@@ -36,7 +37,7 @@ def train(
     device: str | None = None,
     accumulate: int = 1,
     workers: int | None = None,
-    log: Sequence[Kind] = (),
+    track: Sequence[Kind] = (),
     tick: Callable[[int], None] = lambda _epochs: None,
 ) -> TrainResult:
     """Train `card`'s architecture by `recipe` in the folder `out`, going on where an earlier call with it stopped.
@@ -44,41 +45,37 @@ def train(
     Writes `weights.safetensors` (the epoch that the held-out images picked), `state.pt` (every epoch, and when it is
     asked to stop), `metrics.csv` and `curve.png`. On the CPU the weights are bit-identical however often the training
     was interrupted, for one number of threads and ranks, on which sums depend. `accumulate` splits batches that do not
-    fit; `workers` processes make them (by default none on a CPU); both are free to change on the way. `log` names what
-    else is told of every epoch, `tick` hears how many have ended. Under torchrun all ranks call it, and the first one
-    writes. Raises `StoreError` if `out` cannot be written or belongs to another training, `ModelError` if the loss is
-    no longer finite, and `InterruptedRunError` when it was asked to stop.
+    fit; `workers` processes make them (by default none on a CPU); both are free to change on the way. `track` names
+    what else is told of every epoch, `tick` hears how many have ended. Under torchrun all ranks call it, and the first
+    one writes. Raises `StoreError` if `out` cannot be written or belongs to another training, `ModelError` if the loss
+    is no longer finite, and `InterruptedRunError` when it was asked to stop.
     """
-    with joined(device) as (ranks, where), _threads(recipe.threads), ExitStack() as stack:
+    with joined(device) as (ranks, where), threads(recipe.threads), ExitStack() as stack:
         chosen = recipe.seed if seed is None else seed
         setting = prepare(card, recipe, chosen, where, ranks=ranks, accumulate=accumulate)
         expected = states.manifest(card, recipe, chosen, setting.data.digest)
-        course = _taken_up(setting, _made(out) / "state.pt", expected)
+        course = _taken_up(setting, made(out) / "state.pt", expected)
         done = course.epoch * setting.batches + course.iteration
         show = progress and ranks.first
         report = stack.enter_context(bar(card.name, recipe.epochs * setting.batches, done, enabled=show))
-        name, kinds = f"{card.name}-seed{chosen}", log if ranks.first else ()
-        tells = [stack.enter_context(logger(kind, out, name, expected)) for kind in kinds]
+        tells: list[Logger] = []
+        ranks.told(lambda: tells.extend(opened(stack, track, out, f"{card.name}-seed{chosen}", expected)), where)
         feed = batches(
             Pipeline(setting.data, recipe, chosen),
             _asked(setting, course.epoch, course.iteration),
-            _workers(where) if workers is None else workers,
+            workers_of(recipe, where, workers),
             where,
         )
         tick(course.epoch)
         with asked_to_stop() as asked:
             for row in _epochs(setting, course, feed, report, asked, out):
-                if ranks.first:
-                    states.write(out / "metrics.csv", as_csv(course.rows).encode())
-                    _save(setting, course, out / "state.pt", expected)
-                if row is not None:
-                    tick(1)
-                    for tell in tells:
-                        tell(row)
-                if course.epoch < recipe.epochs and (row is None or ranks.any(bool(asked), where)):
-                    place = f"step {course.iteration} of epoch {course.epoch}"
-                    raise InterruptedRunError(f"asked to stop before {place}; its state is saved.")
-        return _finished(card, course, chosen, out, write=ranks.first)
+                ranks.told(partial(keep, setting, course, row, tells, out, expected), where)
+                tick(int(row is not None))
+                stop = ranks.any(bool(asked), where)
+                if row is None or (stop and course.epoch < recipe.epochs):
+                    place = f"after {course.iteration} steps of epoch {course.epoch}"
+                    raise InterruptedRunError(f"asked to stop {place}; its state is saved.")
+        return ranks.told(partial(finish, card, course, chosen, out), where)
 
 
 def _epochs(
@@ -108,7 +105,7 @@ def one_epoch(
         group["lr"] = recipe.rate(epoch)
     if not course.begun:
         if setting.enhancer is not None and setting.enhancer.begin(epoch):
-            course.subnets = search(setting, setting.enhancer, epoch)
+            search(setting, setting.enhancer, epoch)
             course.search = time.monotonic() - started
         course.begun = True
     known = f" held-out {_percent(course.rows[-1])}%" if course.rows else ""
@@ -125,12 +122,15 @@ def one_epoch(
             loss, distilled, correct = course.means
             extra = f"+{distilled:.2f}" if setting.enhancer else ""
             report(added, f"epoch {epoch} loss {loss:.2f}{extra} acc {correct:.1%}{known}")
-        if stop and course.iteration < len(order):
+        if stop:
             return None
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in setting.model.parameters()):
+        raise Diverged(len(order) - 1, math.nan)  # in the very last step: its loss was finite, its weights are not
     clean, robust = measure(setting)
     seconds = spent + time.monotonic() - started
+    subnets = None if setting.enhancer is None else setting.enhancer.accuracy
     parts = ranks.world * setting.accumulate
-    return Row(epoch, recipe.rate(epoch), *course.means, clean, robust, course.subnets, seconds, course.search, parts)
+    return Row(epoch, recipe.rate(epoch), *course.means, clean, robust, subnets, seconds, course.search, parts)
 
 
 def _percent(row: Row) -> str:
@@ -157,57 +157,33 @@ def _taken_up(setting: Setting, path: Path, expected: dict[str, str]) -> Course:
     return Course.of(saved["course"])
 
 
-def _save(setting: Setting, course: Course, path: Path, expected: dict[str, str]) -> None:
-    """Everything that a later call needs to go on."""
-    states.save(
-        path,
-        {
-            "manifest": expected,
-            "course": course.state(),
-            "model": setting.model.state_dict(),
-            "optimiser": setting.optimiser.state_dict(),
-            "enhancer": setting.enhancer.state() if setting.enhancer else None,
-        },
-    )
-
-
-def _finished(card: ModelCard, course: Course, seed: int, out: Path, *, write: bool) -> TrainResult:
-    """The result, with its files."""
-    best = best_of(course.rows)
-    if write:
-        weights = {key: value.cpu().contiguous() for key, value in course.best.items()}
-        states.write(out / "weights.safetensors", safetensors.torch.save(weights))
-        states.write(out / "metrics.csv", as_csv(course.rows).encode())
-        states.write(out / "curve.png", draw(course.rows, best, f"{card.name}, seed {seed}"))
-    return TrainResult(card.name, seed, out, out / "weights.safetensors", best, tuple(course.rows))
-
-
-def _made(out: Path) -> Path:
-    """The folder, which exists from now on."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot write to {out} ({error.strerror}); choose another folder with --out.") from error
-    return out
-
-
 def _divergence(error: Diverged, recipe: Recipe, course: Course, out: Path) -> str:
     """Where the loss was lost, what is left and what to do, as a sentence."""
     state = out / "state.pt"
     left = f"the last good state is {state}" if state.is_file() else "no state was saved before"
     return (
         f"the loss is {error.loss} at step {error.iteration} of epoch {course.epoch} (learning rate "
-        f"{recipe.rate(course.epoch):g}); {left}. Lower optimiser.lr of recipe {recipe.name!r}, or clip its gradients."
+        f"{recipe.rate(course.epoch):g}); {left}. Lower optimiser.lr of recipe {recipe.name!r} or clip its gradients, "
+        f"and train in another folder (--out)."
     )
 
 
-def _workers(device: torch.device) -> int:
-    """How many processes make batches by default: a GPU should not wait for them."""
-    return min(8, max(1, (os.cpu_count() or 1) - 1)) if device.type == "cuda" else 0
+def workers_of(recipe: Recipe, device: torch.device, asked: int | None) -> int:
+    """How many processes make batches, unless `asked` says it: none for a CPU, some for a GPU that should not wait.
+
+    They cannot load data whose code lies in a file of its own. Raises `UsageError` if they are asked for then.
+    """
+    in_file = recipe.data.use.rpartition(":")[0].endswith(".py")
+    if asked and in_file:
+        raise UsageError(f"{recipe.data.use} is no module that worker processes can import; leave out --workers.")
+    if asked is not None or in_file or device.type != "cuda":
+        return asked or 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def threads(count: int | None) -> Iterator[None]:
     """Let PyTorch use so many threads on the CPU; as many as before if None."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)

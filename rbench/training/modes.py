@@ -28,6 +28,13 @@ def untracked(model: nn.Module, *, training: bool) -> Iterator[None]:
         model.train(was_training)
 
 
+def running_statistics(model: nn.Module) -> Iterator[Tensor]:
+    """What batch norms remember of the images that they have seen: running means and variances."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            yield from (buffer for buffer in (module.running_mean, module.running_var) if buffer is not None)
+
+
 def widened(logits: Tensor) -> Tensor:
     """Logits in no less than float32, in which losses are computed."""
     return logits.float() if torch.finfo(logits.dtype).bits < 32 else logits

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Indexed
@@ -19,6 +20,7 @@ from rbench.training.batches import Batch, augmented, fetch, unit
 from rbench.training.policies import by_policy
 from rbench.types import IntArray
 
+ONE = np.zeros(1, dtype=np.int64)
 VIEWS = 2  # mixtures of an image that AugMix compares with it
 
 
@@ -32,6 +34,8 @@ class Pipeline(Indexed[Batch]):
         self.data, self.recipe, self.seed = data, recipe, seed
         if recipe.augment.area is not None and not hasattr(data, "crops"):
             raise UsageError(f"augment.area crops image files; {data.name!r} is none. Choose augment.pad.")
+        if recipe.augment.padding == "reflect" and recipe.augment.pad >= (size := min(data.images(ONE).shape[2:])):
+            raise UsageError(f"augment.pad = {recipe.augment.pad} reflects more than an image of {size} pixels has.")
 
     def __getitem__(self, asked: tuple[int, IntArray]) -> Batch:
         """The batch, on the CPU."""
@@ -76,8 +80,12 @@ def batches(
 
 
 def _deaf(_worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; what it means to a training, its main process decides."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Signals reach all processes of a group; what they mean to a training, its main process decides.
+
+    A worker ends with its main process, which it watches.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from rbench.errors import UsageError
+from rbench.errors import RbenchError, UsageError
 
 
 def shared() -> bool:
@@ -55,12 +55,26 @@ class Ranks:
         """Whether any rank wants something; all must ask at the same place."""
         return bool(self.total(torch.tensor(float(wanted), device=device)) > 0)
 
-    def told(self, ask: Callable[[], Any], device: torch.device) -> Any:
-        """What the first rank gets when it asks, told to all: only it must see the files."""
+    def mean(self, value: float, device: torch.device) -> float:
+        """The mean of a number over all ranks, so that all decide alike."""
+        return float(self.total(torch.tensor(value, dtype=torch.float64, device=device)) / self.world)
+
+    def told(self, do: Callable[[], Any], device: torch.device) -> Any:
+        """What the first rank gets when it does something, told to all; only it must see the files.
+
+        The others wait for it, and an error that the user can mend is raised by all: none is left waiting for another.
+        """
         if self.world == 1:
-            return ask()
-        answer = [ask() if self.first else None]
+            return do()
+        answer: list[Any] = [None, None]
+        if self.first:
+            try:
+                answer[0] = do()
+            except RbenchError as error:
+                answer[1] = error
         dist.broadcast_object_list(answer, device=device)
+        if answer[1] is not None:
+            raise answer[1]
         return answer[0]
 
     def gradients(self, model: nn.Module) -> None:
@@ -70,6 +84,9 @@ class Ranks:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
             self.together(parameter.grad for parameter in model.parameters() if parameter.grad is not None)
+
+
+MEETING = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # what ranks find each other by; torchrun sets it
 
 
 def speaks() -> bool:
@@ -91,6 +108,8 @@ def joined(device: str | None) -> Iterator[tuple[Ranks, torch.device]]:
         raise UsageError(f"WORLD_SIZE = {world} is no number of processes; start at least 1, or do without torchrun.")
     if not 0 <= rank < world:
         raise UsageError(f"RANK = {rank} is none of the {world} processes of WORLD_SIZE, which count from 0.")
+    if world > 1 and (lacking := [name for name in MEETING if name not in os.environ]):
+        raise UsageError(f"WORLD_SIZE = {world}, but {' and '.join(lacking)} are not set; start ranks by torchrun.")
     where = chosen(device, _variable("LOCAL_RANK", 0) if world > 1 else None)
     if where.type == "cuda":
         torch.cuda.set_device(where)
@@ -105,9 +124,9 @@ def joined(device: str | None) -> Iterator[tuple[Ranks, torch.device]]:
 
 
 def chosen(device: str | None, local: int | None = None) -> torch.device:
-    """The device of that name, by default a GPU (the one of number `local`) where there is one.
+    """The device of that name, by default a GPU where there is one; ranks have those of their number, `local`.
 
-    Raises `UsageError` for a GPU that is not there.
+    Raises `UsageError` for a GPU that is not there, for one that all ranks would share, and for other devices.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     name = device or ("cuda" if count else "cpu")
@@ -115,8 +134,12 @@ def chosen(device: str | None, local: int | None = None) -> torch.device:
         where = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"device = {name!r} is no device; choose cpu, cuda or cuda:1.") from error
-    if where.type != "cuda":
+    if where.type not in ("cpu", "cuda"):
+        raise UsageError(f"device = {name!r} cannot be used; choose cpu, cuda or cuda:1.")
+    if where.type == "cpu":
         return where
+    if local is not None and where.index is not None:
+        raise UsageError(f"device = {name!r} would be shared by all ranks; write cuda, and each takes its own.")
     index = where.index if where.index is not None else local or 0
     if index >= count:
         found = f"only {count}" if count else "none"

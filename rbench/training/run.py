@@ -1,5 +1,6 @@
 """From the names of models to their published weights, one after the other or several at a time."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +11,7 @@ from rbench.catalog import Catalog
 from rbench.errors import UsageError
 from rbench.files import digest_of
 from rbench.recipe import Recipe
+from rbench.rng import checked_seed
 from rbench.training.history import TrainResult
 from rbench.training.loggers import Kind
 from rbench.training.loop import train
@@ -30,21 +32,17 @@ class Training:
     recipe: Recipe
     seed: int
     folder: Path
-
-    @property
-    def published(self) -> bool:
-        """Whether the weights are those that the card promises: of the recipe as it is and of its own seed."""
-        return self.seed == self.recipe.seed and self.folder.parent.name == self.card.name
+    published: bool  # whether the card promises the weights: of the recipe as it is and of its own seed
 
 
 @dataclass(frozen=True)
 class Means:
-    """What trainings are run with; none of it moves their weights, but for rounding."""
+    """What trainings are run with. Batches that are split, by ranks or `accumulate`, are normalised part by part."""
 
     device: str | None = None
     accumulate: int = 1
     workers: int | None = None
-    log: tuple[Kind, ...] = ()
+    track: tuple[Kind, ...] = ()
 
 
 MEANS = Means()
@@ -67,16 +65,18 @@ def training(
     if card.recipe is None:
         raise UsageError(f"model {name!r} names no recipe, so it cannot be trained; add recipe = '...' to its card.")
     recipe = catalog.recipe(card.recipe, preset=preset, override=override)
-    chosen = recipe.seed if seed is None else seed
-    return Training(card, recipe, chosen, out / name / _label(preset, override or {}) / f"seed{chosen}")
+    chosen = recipe.seed if seed is None else checked_seed(seed)
+    label = _label(preset, override or {})
+    return Training(card, recipe, chosen, out / name / label / f"seed{chosen}", not label and chosen == recipe.seed)
 
 
 def _label(preset: str | None, override: Mapping[str, Any]) -> str:
     """What sets a changed recipe's folder apart; empty for a recipe as it is."""
     words = [preset] if preset else []
     words += [f"{key}={value}" for key, value in sorted(override.items())]
-    label = "+".join(words).replace("/", "_").replace(" ", "")
-    return label if len(label) <= LONGEST else f"{label[:LONGEST]}-{digest_of(label)[:8]}"
+    label = "+".join(words)
+    plain = re.sub(r"[^\w.=+,-]+", "_", label)
+    return label if label == plain and len(label) <= LONGEST else f"{plain[:LONGEST]}-{digest_of(label)[:8]}"
 
 
 def run(catalog: Catalog, asked: Training, means: Means = Means(), **options: Any) -> TrainResult:

@@ -1,5 +1,6 @@
 """Everything that one training works with."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,14 @@ from rbench.catalog import bind
 from rbench.datasets import Dataset
 from rbench.errors import UsageError
 from rbench.recipe import Optimiser, Recipe
+from rbench.rng import seed_of, seeded
 from rbench.training.batches import origins_of, split, stratified
 from rbench.training.ews.search import Enhancer
 from rbench.training.objectives import Objective
 from rbench.training.ranks import ALONE, Ranks
 from rbench.types import IntArray, ModelCard
 
+MOMENTUM = 0.9
 READ_BY_OBJECTIVES = ("attack", "augmix")  # tables of a recipe that do nothing unless its objective reads them
 
 
@@ -43,6 +46,11 @@ class Setting:
     def cast(self) -> torch.autocast:
         """The context in which the network runs: mixed precision if the recipe says so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
+
+    def seeded(self, *words: str | int) -> AbstractContextManager[None]:
+        """The context in which the network may draw, for dropout: the same after an interruption, by rank another."""
+        own = words if self.ranks.first else (*words, self.ranks.rank)
+        return seeded(seed_of(self.seed, *own), self.device)
 
     def parts(self, ids: IntArray) -> list[IntArray]:
         """What this rank does of a batch, part by part; none of them is empty."""
@@ -80,8 +88,7 @@ def prepare(
         )
     data = data or bind(recipe.data, given=["split"])(split="train")
     held_out, fitted = _held_out(data, recipe.holdout)
-    with torch.random.fork_rng(devices=[]):  # the one use of the global generator
-        torch.manual_seed(seed)
+    with seeded(seed, where):  # an architecture draws its weights from the global generator
         model: nn.Module = build().to(where)
     if where.type == "cuda":
         model = model.to(memory_format=torch.channels_last)
@@ -122,7 +129,7 @@ def _optimiser(model: nn.Module, chosen: Optimiser) -> torch.optim.Optimizer:
     return torch.optim.SGD(
         model.parameters(),
         lr=chosen.lr,
-        momentum=chosen.momentum,
+        momentum=MOMENTUM if chosen.momentum is None else chosen.momentum,
         weight_decay=chosen.weight_decay,
         nesterov=chosen.nesterov,
     )

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rbench.rng import Draws, seed_of, seeded
+from rbench.models.masks import Subnet
+from rbench.rng import Draws
 from rbench.training.awp import perturbed
 from rbench.training.batches import Batch, fetch, split
 from rbench.training.ews.search import Enhancer
 from rbench.training.ews.subnets import subnet_logits, subnet_loss
-from rbench.training.modes import untracked, widened
+from rbench.training.modes import running_statistics, untracked, widened
 from rbench.training.setting import Setting
 
 
@@ -31,25 +31,24 @@ def step(setting: Setting, epoch: int, iteration: int, batches: Sequence[Batch],
     Returns float64 [4]: the sums over this rank's samples of the objective, of the weighted loss of the subnet and of
     hits on the view that counts, and the number of samples.
     """
-    model, recipe, ranks = setting.model, setting.recipe, setting.ranks
-    words = (epoch, iteration) if ranks.first else (epoch, iteration, ranks.rank)
-    # Dropout draws from the global generator; seeded anew in every step, it is the same after an interruption.
-    with seeded(seed_of(setting.seed, "train/step", *words), setting.device):
+    model, recipe, ranks, enhancer = setting.model, setting.recipe, setting.ranks, setting.enhancer
+    with setting.seeded("train/step", epoch, iteration):
         parts = [_seen(setting, epoch, batch, total) for batch in batches]
-        if setting.enhancer is not None and setting.enhancer.due(iteration):
-            setting.enhancer.search(model, _watched(setting, parts), ranks, epoch, iteration)
+        if enhancer is not None and enhancer.due(iteration):
+            with setting.cast():
+                enhancer.search(model, _watched(setting, parts), ranks, epoch, iteration)
+        subnet = None if enhancer is None else enhancer.subnet(model, epoch, iteration)
         model.train()
         with _weights_of_the_step(setting, epoch, parts):
             sums = torch.zeros(4, dtype=torch.float64, device=setting.device)
             for part in parts:
-                sums += fit(setting, epoch, iteration, part)
+                sums += fit(setting, part, subnet)
             ranks.gradients(model)
             if recipe.optimiser.clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip)
             setting.optimiser.step()
     setting.optimiser.zero_grad(set_to_none=True)
-    statistics = (buffer for buffer in model.buffers() if buffer.is_floating_point())
-    ranks.together(statistics, sum(part.share for part in parts))
+    ranks.together(running_statistics(model), sum(part.share for part in parts))
     return sums
 
 
@@ -85,45 +84,44 @@ def logits_of(setting: Setting, part: Part) -> list[Tensor]:
     return [widened(values) for values in logits]
 
 
-def fit(setting: Setting, epoch: int, iteration: int, part: Part) -> Tensor:
+def fit(setting: Setting, part: Part, subnet: Subnet | None) -> Tensor:
     """Add the gradient of a part of a batch, weighted by its share; returns what `step` sums."""
     logits = logits_of(setting, part)
     loss = setting.objective.loss(logits, part.y)
-    distilled = distillation_of(setting, part, logits, epoch, iteration)
+    distilled = distillation_of(setting, part, logits, subnet)
     torch.autograd.backward((loss + distilled) * part.share)
     hits = (logits[setting.objective.watched].argmax(1) == part.y).double().mean()
     means = torch.stack([loss.detach().double(), distilled.detach().double(), hits, torch.ones_like(hits)])
     return len(part.y) * means
 
 
-def distillation_of(setting: Setting, part: Part, logits: Sequence[Tensor], epoch: int, iteration: int) -> Tensor:
+def distillation_of(setting: Setting, part: Part, logits: Sequence[Tensor], subnet: Subnet | None) -> Tensor:
     """The weighted loss of a subnet on the views of a batch; 0 without subnets."""
     distilled = torch.zeros_like(logits[0][0, 0])
-    enhancer, recipe = setting.enhancer, setting.recipe
-    if enhancer is None:
+    ews = setting.recipe.ews
+    if ews is None or subnet is None:
         return distilled
-    subnet = enhancer.subnet(setting.model, epoch, iteration)
     with setting.cast():
         students = setting.objective.logits(lambda view: subnet_logits(setting.model, view, subnet), part.views)
+    smoothing = setting.recipe.label_smoothing
     for share, whole, student in zip(setting.objective.shares, logits, students, strict=True):
-        distilled = distilled + share * subnet_loss(enhancer.ews, whole, student, part.y, recipe.label_smoothing)
+        distilled = distilled + share * subnet_loss(ews, whole, student, part.y, smoothing)
     return distilled
 
 
-def search(setting: Setting, enhancer: Enhancer, epoch: int) -> float:
-    """Let the controller pass over the fixed subset as often as the recipe says; its subnets' mean accuracy.
+def search(setting: Setting, enhancer: Enhancer, epoch: int) -> None:
+    """Let the controller pass over the fixed subset as often as the recipe says.
 
     The network does not change meanwhile, so that its adversarial images are made once and serve every pass.
     """
     count = len(split(setting.searched, setting.recipe.batch))
-    images = _searched(setting, enhancer, epoch)
-    shown = list(images) if enhancer.ews.passes > 1 else images
-    found = []
-    for turn in range(enhancer.ews.passes):
-        for place, parts in enumerate(shown):
-            with setting.cast():
-                found.append(enhancer.search(setting.model, parts, setting.ranks, epoch, turn * count + place))
-    return float(np.mean(found))
+    with setting.seeded("train/search", epoch):
+        images = _searched(setting, enhancer, epoch)
+        shown = list(images) if enhancer.ews.passes > 1 else images
+        for turn in range(enhancer.ews.passes):
+            for place, parts in enumerate(shown):
+                with setting.cast():
+                    enhancer.search(setting.model, parts, setting.ranks, epoch, turn * count + place)
 
 
 def _searched(setting: Setting, enhancer: Enhancer, epoch: int) -> Iterator[list[tuple[Tensor, Tensor]]]:

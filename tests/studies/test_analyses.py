@@ -75,6 +75,13 @@ def test_one_block_is_reduced_and_the_others_stay_whole(small_net):
         assert torch.equal(variants[0].network(x), small_net.train()(x))
 
 
+def test_the_protocol_counts_the_images_that_were_shown(tmp_path):
+    found = studies.analyse(
+        "confidence", ["at-digits"] * 9, "digits-linf", limit=130, out=tmp_path, options={"subnets": 1}
+    )
+    assert found.protocol.startswith("digits-linf, 100 images; fog, severity 3")
+
+
 def test_networks_without_masks_are_refused():
     for analysed in (confidence, blocks):
         with pytest.raises(UsageError, match="Linear takes no subnet masks"):
@@ -102,9 +109,12 @@ def test_an_analysis_writes_data_and_figure(name, tmp_path, capsys):
         ({"name": "confidense"}, r"no analysis named 'confidense'. Did you mean 'confidence'\?"),
         ({"models": []}, "name at least one model"),
         ({"options": {"rhoo": 0.5}}, r"no argument named 'rhoo'.*'rho'"),
+        ({"options": {"device": "cpu"}}, "no argument named 'device'"),
+        ({"options": {"rho": 2.0}}, "rho = 2.0 must be greater than 0 and at most 1"),
+        ({"options": {"subnets": 0}}, "subnets = 0 must be at least 1"),
     ],
 )
 def test_mistakes_are_named(given, message, tmp_path):
     asked = {"name": "confidence", "models": ["at-digits"], "options": {}} | given
     with pytest.raises(UsageError, match=message):
-        studies.analyse(asked["name"], asked["models"], "digits-linf", limit=4, out=tmp_path, **asked["options"])
+        studies.analyse(asked["name"], asked["models"], "digits-linf", limit=4, out=tmp_path, options=asked["options"])

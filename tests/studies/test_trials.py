@@ -49,7 +49,7 @@ against = "plain"
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """The study with two of its seeds, and where it was made."""
+    """The study, and where it was made."""
     root = tmp_path_factory.mktemp("study")
     small = Path(__file__).parents[1] / "training" / "small.py"
     shelf = zoo.write(root / "shelf", f"{small}:medium")
@@ -59,16 +59,16 @@ def done(tmp_path_factory):
     (shelf / "reports" / "studies").mkdir(parents=True)
     (shelf / "reports" / "studies" / "tiny.toml").write_text(STUDY)
     catalog = Catalog.find([shelf])
-    return catalog, root, studies.study("tiny", seeds=2, runs=root / "runs", catalog=catalog)
+    return catalog, root, studies.study("tiny", runs=root / "runs", catalog=catalog)
 
 
 def test_every_arm_is_trained_from_every_seed_and_shared_ones_once(done):
     _, root, found = done
     assert list(found.comparison.trained) == ["plain", "slow", "batch", "rate=0.02", "rate=0.05"]
-    assert all(len(each) == 2 for each in found.comparison.trained.values())
+    assert all(len(each) == 3 for each in found.comparison.trained.values())
     folders = sorted(str(path.parent.relative_to(root / "runs/train")) for path in root.rglob("state.pt"))
     variants = ("", "/batch=50", "/optimiser.lr=0.02", "/slow")  # 0.05 is what the recipe says itself
-    assert folders == sorted(f"tiny-plain{variant}/seed{seed}" for variant in variants for seed in (0, 1))
+    assert folders == sorted(f"tiny-plain{variant}/seed{seed}" for variant in variants for seed in range(3))
     assert not (root / "shelf" / "model_zoo" / "weights").exists()  # a study publishes nothing
     plain, swept = (found.comparison.errors(name, "worst") for name in ("plain", "rate=0.05"))
     assert np.array_equal(plain, swept)
@@ -97,21 +97,24 @@ def test_files_of_a_study(done):
     assert all((found.folder / name).read_bytes()[:4] == b"\x89PNG" for name in figures if name.endswith("png"))
     with (found.folder / "seeds.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["arm"], row["seed"]) for row in rows[:3]] == [("plain", "0"), ("plain", "1"), ("slow", "0")]
+    assert [(row["arm"], row["seed"]) for row in rows[:4]] == [
+        *(("plain", str(seed)) for seed in range(3)),
+        ("slow", "0"),
+    ]
     value = 100 * found.comparison.errors("plain", "worst")[0].mean()
     assert float(rows[0]["worst"]) == pytest.approx(value, rel=1e-5)
     with (found.folder / "convergence.csv").open() as file:
         epochs = list(csv.DictReader(file))
-    assert sum(row["arm"] == "slow" for row in epochs) == 2 * 3
+    assert sum(row["arm"] == "slow" for row in epochs) == 3 * 3
     assert "| slow - Plain" in found.text
-    assert "500 test images, training seeds 0, 1" in found.text
+    assert "500 test images, training seeds 0, 1, 2" in found.text
 
 
 def test_the_same_call_does_nothing_again(done, monkeypatch):
     catalog, root, found = done
     monkeypatch.setattr(loop, "one_epoch", None)
     before = {path: path.stat().st_mtime_ns for path in (root / "runs").rglob("*.parquet")}
-    again = studies.study("tiny", seeds=2, runs=root / "runs", catalog=catalog)
+    again = studies.study("tiny", runs=root / "runs", catalog=catalog)
     assert again.text == found.text
     assert {path: path.stat().st_mtime_ns for path in (root / "runs").rglob("*.parquet")} == before
 
@@ -119,19 +122,19 @@ def test_the_same_call_does_nothing_again(done, monkeypatch):
 def test_the_command_line_prints_the_report_and_what_is_left(done, capsys, monkeypatch):
     _, root, found = done
     monkeypatch.setattr(loop, "one_epoch", None)
-    words = ["study", "tiny", "--seeds", "2", "--runs", str(root / "runs"), "--catalog", str(root / "shelf"), "--quiet"]
+    words = ["study", "tiny", "--seeds", "3", "--runs", str(root / "runs"), "--catalog", str(root / "shelf"), "--quiet"]
     assert command(words) == 0
     out, err = capsys.readouterr()
     assert out == found.text
     assert "report, figures and data in" in err
     assert command([*words[:2], *words[4:-1], "--dry-run"]) == 0
-    assert "5 arms x 3 seeds; 12 trainings, 8 of them finished" in capsys.readouterr().out
+    assert "5 arms x 3 seeds; 12 trainings, 12 of them finished" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seeds", [1, 4])
+@pytest.mark.parametrize("seeds", [2, 4])
 def test_seeds_that_the_study_does_not_name(done, seeds):
     catalog, root, _ = done
-    with pytest.raises(UsageError, match=rf"seeds = {seeds} must be from 2 to 3"):
+    with pytest.raises(UsageError, match=rf"seeds = {seeds} must be from 3 to 3"):
         studies.study("tiny", seeds=seeds, runs=root / "runs", catalog=catalog)
 
 

@@ -96,8 +96,8 @@ def test_torchrun_trains_one_model_at_a_time(shelf, monkeypatch):
 
 
 def test_logs_that_there_are_not(shelf, tmp_path):
-    with pytest.raises(UsageError, match=r"no log named 'tensorbord'. Did you mean 'tensorboard'\?"):
-        api.train("tiny-plain", out=tmp_path, log=("tensorbord",), catalog=Catalog((shelf,)))
+    with pytest.raises(UsageError, match=r"no tracker named 'tensorbord'. Did you mean 'tensorboard'\?"):
+        api.train("tiny-plain", out=tmp_path, track=("tensorbord",), catalog=Catalog((shelf,)))
 
 
 @pytest.mark.parametrize(

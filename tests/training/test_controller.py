@@ -14,7 +14,7 @@ from rbench.training.ews.choosing import choose
 from rbench.training.ews.controller import Controller, Sampled
 from rbench.training.ews.search import Enhancer
 from rbench.training.ews.subnets import kept
-from rbench.training.ranks import Ranks
+from rbench.training.ranks import ALONE
 
 
 def stream(index, name="test"):
@@ -109,7 +109,11 @@ def test_search_moves_probability_away_from_subnets_of_high_accuracy(monkeypatch
     monkeypatch.setattr(searching, "subnet_logits", logits_of)
     enhancer = Enhancer(small_net(), Ews(lr=0.01), seed=0)
     parts = [(torch.zeros(10, 3, 32, 32), y)]
-    found = [enhancer.search(small_net(), parts, Ranks(), 0, turn) for turn in range(60)]
+    for turn in range(60):
+        enhancer.search(small_net(), parts, ALONE, 0, turn)
+    found = [accuracy for accuracy, _ in enhancer.found]
+    assert enhancer.accuracy == pytest.approx(sum(found) / 60)
+    assert {count for _, count in enhancer.found} == {10}
     assert 0.3 < sum(found[:5]) / 5 < 0.7
     assert sum(found[-5:]) / 5 < 0.1
 

@@ -13,7 +13,7 @@ from rbench.training.run import Means, run, training
 
 
 def trained(shelf, tmp_path, kind):
-    result = run(Catalog((shelf,)), training(Catalog((shelf,)), "tiny-whole", tmp_path), Means(log=(kind,)), progress=False)  # fmt: skip # noqa: E501
+    result = run(Catalog((shelf,)), training(Catalog((shelf,)), "tiny-whole", tmp_path), Means(track=(kind,)), progress=False)  # fmt: skip # noqa: E501
     with (result.folder / "metrics.csv").open() as file:
         return result, list(csv.DictReader(file))
 
@@ -52,7 +52,7 @@ def test_mlflow_is_told_every_epoch_and_goes_on_with_its_run(shelf, tmp_path, mo
 @pytest.mark.parametrize(("kind", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow")])
 def test_a_package_that_is_not_installed(tmp_path, monkeypatch, kind, module):
     monkeypatch.setitem(sys.modules, module, None)
-    message = rf"{kind} is not installed: pip install 'rbench\[{kind}\]', or leave out --log {kind}"
+    message = rf"{kind} is not installed: pip install 'rbench\[{kind}\]', or leave out --track {kind}"
     with pytest.raises(MissingError, match=message), logger(kind, tmp_path, "tiny", {}):
         pass
 

@@ -7,7 +7,7 @@ import torch
 
 from rbench.errors import UsageError
 from rbench.recipe import Augment, AugMix, Ews, Optimiser, Schedule
-from rbench.training import loop
+from rbench.training import keeping, loop
 from rbench.training.ews.subnets import subnet_logits
 from rbench.training.modes import untracked
 from rbench.training.objectives import Objective, divergence
@@ -37,7 +37,7 @@ def dropping(card, rate):
 @pytest.fixture(autouse=True)
 def no_picture(monkeypatch):
     """Curves take longer to draw than these trainings take."""
-    monkeypatch.setattr(loop, "draw", lambda *_: b"")
+    monkeypatch.setattr(keeping, "draw", lambda *_: b"")
 
 
 @pytest.mark.parametrize("name", STEADY)
@@ -71,7 +71,7 @@ def test_an_interruption_changes_nothing(card, plain, tmp_path, monkeypatch, nam
 @pytest.mark.parametrize(("name", "epochs"), [("autoaugment", 12), ("ews", 8), ("ews-augmix", 5)])
 def test_methods_learn(card, plain, tmp_path, name, epochs):
     quick = {"epochs": epochs, "batch": 20, "optimiser": Optimiser(lr=0.1), "schedule": Schedule()}
-    recipe = replace(plain, augment=Augment(pad=1), **{**quick, **METHODS[name]})
+    recipe = replace(plain, **{"augment": Augment(pad=1), **quick, **METHODS[name]})
     recipe = replace(recipe, ews=recipe.ews and replace(EWS, every=4))
     result = loop.train(card, recipe, out=tmp_path, progress=False)
     assert result.rows[-1].loss < 0.85 * result.rows[0].loss
@@ -98,20 +98,19 @@ def test_subnets_learn_from_the_mean_over_the_views(card, plain):
     views = [torch.rand(6, 3, 32, 32) * scale for scale in (1.0, 0.5, 0.1)]
     logits = setting.objective.logits(setting.model, views)
     part = Part(tuple(views), torch.arange(6), 1.0)
-    found = distillation_of(setting, part, logits, 0, 1)
     subnet = setting.enhancer.subnet(setting.model, 0, 1)
+    found = distillation_of(setting, part, logits, subnet)
     students = subnet_logits(setting.model, torch.cat(views), subnet).chunk(3)
     parts = [divergence(whole, student) for whole, student in zip(logits, students, strict=True)]
     assert found.item() == pytest.approx(0.5 * sum(part.item() for part in parts) / 3, rel=1e-5)
     assert found.item() > 0
-    bare = replace(setting, enhancer=None)
-    assert distillation_of(bare, part, logits, 0, 1).item() == 0
+    assert distillation_of(setting, part, logits, None).item() == 0
 
 
 def test_accuracy_counts_on_clean_images_and_the_controller_learns_on_them(card, plain, monkeypatch):
     setting = prepare(card, replace(plain, **METHODS["ews-augmix"]), 0)
     seen = []
-    monkeypatch.setattr(setting.enhancer, "search", lambda _m, parts, *_: seen.append(parts[0][0]) or 0.5)
+    monkeypatch.setattr(setting.enhancer, "search", lambda _m, parts, *_: seen.append(parts[0][0]))
     search(setting, setting.enhancer, 1)
     clean = torch.from_numpy(setting.data.images(setting.searched[:40])).float() / 255
     assert torch.equal(seen[0], clean)

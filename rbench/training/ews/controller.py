@@ -24,6 +24,7 @@ class Controller(nn.Module):
 
     Each decision samples without replacement from a softmax; the mean embedding of what was chosen is the next input.
     Every block has a table of embeddings: PATHS rows for the paths, then one for each channel of the residual branch.
+    A shortcut has no channels, hence no decision: the authors' program takes one among a single dummy channel there.
     Guo, Stutz and Schiele, ECCV 2022, appendix A.
     """
 

@@ -32,11 +32,19 @@ class Enhancer:
         self.controller.reset(seed)
         self.optimiser = torch.optim.Adam(self.controller.parameters(), lr=ews.lr, betas=(0.5, 0.999))
         self.baseline: float | None = None if ews.baseline == "reward" else 0.0
+        self.found: list[tuple[float, float]] = []  # accuracy and images of each update of the epoch
+
+    @property
+    def accuracy(self) -> float | None:
+        """The mean accuracy, over images, of the subnets that the controller learnt from in this epoch, if it did."""
+        total = sum(count for _, count in self.found)
+        return sum(accuracy * count for accuracy, count in self.found) / total if total else None
 
     def begin(self, epoch: int) -> bool:
         """Start an epoch, counted from 0; whether the controller learns first: at every multiple of `every` but 0."""
         if self.ews.baseline == "advantage-restarted":
             self.baseline = 0.0
+        self.found = []
         learns = self.ews.strategy == "search" and self.ews.every_steps is None
         return learns and epoch > 0 and epoch % self.ews.every == 0
 
@@ -60,8 +68,8 @@ class Enhancer:
 
     def search(
         self, model: nn.Module, parts: Sequence[tuple[Tensor, Tensor]], ranks: Ranks, epoch: int, turn: int
-    ) -> float:
-        """One update of the controller on images that the full network sees; returns its subnets' mean accuracy.
+    ) -> None:
+        """One update of the controller on images that the full network sees.
 
         `parts` are this rank's images and labels. The controller is to find subnets of low accuracy (the paper's
         equation 1), so reward = -accuracy. The sign in the paper's algorithm 1 would find strong ones.
@@ -78,7 +86,7 @@ class Enhancer:
         ranks.total(counts)
         rewards: list[float] = (-counts[:-1] / counts[-1]).tolist()
         self.update(sampled, rewards)
-        return -sum(rewards) / len(rewards)
+        self.found.append((-sum(rewards) / len(rewards), float(counts[-1])))
 
     def update(self, sampled: Sequence[Sampled], rewards: Sequence[float]) -> None:
         """One policy gradient step on mean(-log_prob (reward - baseline) - entropy bonus), then the baseline moves.
@@ -106,6 +114,7 @@ class Enhancer:
             "controller": self.controller.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "baseline": self.baseline,
+            "found": self.found,
         }
 
     def restore(self, state: State) -> None:
@@ -113,6 +122,7 @@ class Enhancer:
         self.controller.load_state_dict(state["controller"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.baseline = state["baseline"]
+        self.found = [(accuracy, count) for accuracy, count in state["found"]]
 
 
 def _stream(seed: int, name: str, index: int) -> Draws:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rbench.training import loop
+from rbench.training import keeping, loop
 from rbench.training.pipeline import Pipeline
 from rbench.training.setting import prepare
 from rbench.training.step import Part, logits_of, step
@@ -44,7 +44,7 @@ def test_it_measures_in_float32(card, half):
 
 
 def test_it_learns_as_well_within_tolerance(card, half, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "draw", lambda *_: b"")
+    monkeypatch.setattr(keeping, "draw", lambda *_: b"")
     full = loop.train(card, replace(half, precision="fp32"), out=tmp_path / "full", progress=False)
     mixed = loop.train(card, half, out=tmp_path / "half", progress=False)
     assert mixed.weights.read_bytes() != full.weights.read_bytes()
