@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rbench.catalog import bind
-from rbench.errors import MissingError, ModelError
+from rbench.errors import MissingError, ModelError, RbenchError
 from rbench.types import ModelCard
 
 ADDRESS = re.compile(r"0x[0-9a-f]+")  # where an object lies in memory, which is another place in every process
@@ -23,11 +23,13 @@ def load_model(card: ModelCard, weights: Path | None, expected: str | None = Non
     """The model of a card in eval mode, with the weights in a file, if one is given, whose sha256 must be `expected`.
 
     Raises `MissingError` if the file is missing, no checkpoint, damaged or made for another architecture, and
-    `ModelError` if the architecture cannot be built.
+    `ModelError` if the architecture cannot be built, unless it says itself what is wrong.
     """
     build = bind(card.arch)
     try:
         model = build()
+    except RbenchError:
+        raise
     except Exception as error:
         raise ModelError(f"{card.arch.use} cannot build {card.name!r}: {type(error).__name__}: {error}.") from error
     if not isinstance(model, nn.Module):

@@ -92,11 +92,11 @@ class Affine(nn.Module):
         super().__init__()
         assert norm.running_mean is not None  # noqa: S101 - only norms with running statistics come here
         assert norm.running_var is not None  # noqa: S101
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        scale, shift = torch.rsqrt(norm.running_var + norm.eps), torch.zeros_like(norm.running_mean)
+        if norm.affine:
+            scale, shift = norm.weight * scale, norm.bias
         self.scale = nn.Parameter(scale.detach().view(1, -1, 1, 1), requires_grad=False)
-        self.shift = nn.Parameter(
-            (norm.bias - norm.running_mean * scale).detach().view(1, -1, 1, 1), requires_grad=False
-        )
+        self.shift = nn.Parameter((shift - norm.running_mean * scale).detach().view(1, -1, 1, 1), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift features [B, C, H, W]."""
@@ -171,7 +171,7 @@ def _fold(model: nn.Module) -> nn.Module:
     graph = fx.symbolic_trace(copy.deepcopy(model), concrete_args=options or None)
     for node in list(graph.graph.nodes):
         norm = _module(graph, node)
-        if not isinstance(norm, nn.BatchNorm2d) or not norm.track_running_stats or not norm.affine:
+        if not isinstance(norm, nn.BatchNorm2d) or not norm.track_running_stats:
             continue
         source = node.args[0]
         conv = _module(graph, source)
