@@ -46,7 +46,8 @@ def _step(table: str, part: "InnerAttack | Selection") -> None:
 class Optimiser:
     """Stochastic gradient descent, with `momentum` 0.9 unless given, or AdamW, which has its own.
 
-    `clip` cuts the gradient to that norm.
+    `clip` cuts the gradient to that norm. `decay_norms = false` spares tensors of one dimension the weight decay: what
+    norms scale and shift by, and biases.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -54,6 +55,7 @@ class Optimiser:
     kind: Literal["sgd", "adamw"] = "sgd"
     momentum: float | None = None
     weight_decay: float = 5e-4
+    decay_norms: bool = True
     nesterov: bool = False
     clip: float | None = None
 
@@ -71,18 +73,26 @@ class Optimiser:
 class Schedule:
     """The learning rate by epoch, counted from 0.
 
-    In steps: from each of the `milestones` on it shrinks by `gamma`; or along half a cosine down to 0. In the first
-    `warmup` epochs it is (epoch + 1)/warmup of that.
+    In steps: from each of the `milestones` on it shrinks by `gamma`; or along half a cosine down to `to`. In the first
+    `warmup` epochs it is (epoch + 1)/warmup of that; or else it rises from `warmup_from` in a straight line that would
+    reach the highest rate in epoch `warmup`, where a cosine then starts.
     """
 
     __pydantic_config__: ClassVar = STRICT
     kind: Literal["steps", "cosine"] = "steps"
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
+    to: float = 0.0
     warmup: int = 0
+    warmup_from: float | None = None
 
     def __post_init__(self) -> None:
-        _positive("schedule", self, "gamma")
+        _positive("schedule", self, "gamma", "warmup_from")
+        _at_least(0, "schedule.", self, "to")
+        if self.warmup_from is not None and not self.warmup:
+            raise UsageError("schedule.warmup_from is where a rise starts; give its length in schedule.warmup.")
+        if self.kind == "steps" and self.to:
+            raise UsageError("schedule.to is where a cosine ends; with kind = 'steps' there is none.")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise UsageError(f"schedule.milestones = {list(self.milestones)} must ascend.")
         if self.kind == "cosine" and self.milestones:
@@ -90,8 +100,12 @@ class Schedule:
 
     def rate(self, lr: float, epoch: int, epochs: int) -> float:
         """The learning rate of an epoch of `epochs` in all, where `lr` is the highest."""
+        if self.warmup_from is not None and epoch < self.warmup:
+            return self.warmup_from + (lr - self.warmup_from) * epoch / self.warmup
         if self.kind == "cosine":
-            rate = lr * (1 + math.cos(math.pi * epoch / epochs)) / 2
+            first = self.warmup if self.warmup_from is not None else 0
+            share = (1 + math.cos(math.pi * (epoch - first) / (epochs - first))) / 2
+            rate = self.to + (lr - self.to) * share
         else:
             rate = lr * self.gamma ** sum(milestone <= epoch for milestone in self.milestones)
         return rate * (epoch + 1) / self.warmup if epoch < self.warmup else rate
@@ -103,7 +117,8 @@ class Augment:
 
     Or, for image files, crops of a share of the area between the two of `area`, scaled to the size of the data set.
     `policy` is then applied to the crop: AutoAugment's for a data set (Cubuk et al., CVPR 2019), which leaves grey
-    level `fill` where it shifts the image away.
+    level `fill` where it shifts the image away. At last a square of `cutout` pixels a side around a random pixel is
+    made black, as much of it as lies in the image (DeVries and Taylor, arXiv 1708.04552).
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -113,9 +128,10 @@ class Augment:
     flip: bool = False
     policy: Literal["cifar10", "imagenet", "svhn"] | None = None
     fill: int = 128
+    cutout: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(0, "augment.", self, "pad")
+        _at_least(0, "augment.", self, "pad", "cutout")
         if not 0 <= self.fill <= 255:
             raise UsageError(f"augment.fill = {self.fill} must be a grey level from 0 to 255.")
         if self.area is not None and not 0 < self.area[0] <= self.area[1] <= 1:
@@ -155,6 +171,7 @@ class InnerAttack:
     """The attack inside training: PGD on the cross-entropy, or on KL(f(x) || f(x')) as in TRADES.
 
     It starts at a uniform point of the ball, or at x + 0.001 N(0, 1); `mode` says whether batch norm uses the batch.
+    In the first `warmup` epochs there is none, and cross-entropy on clean images is minimised.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -164,6 +181,7 @@ class InnerAttack:
     loss: Literal["ce", "kl"] = "ce"
     start: Literal["uniform", "normal"] = "uniform"
     mode: Literal["train", "eval"] = "train"
+    warmup: int = 0
 
     def __post_init__(self) -> None:
         _step("attack", self)
@@ -283,10 +301,16 @@ class Recipe:
     def __post_init__(self) -> None:
         _at_least(1, "", self, "epochs", "batch", "holdout", "threads")
         _share("", self, "label_smoothing")
-        ends = {"schedule.warmup": self.schedule.warmup, "awp.warmup": self.awp.warmup if self.awp else 0}
-        for key, value in ends.items():
-            if not 0 <= value < self.epochs:
-                raise UsageError(f"{key} = {value} must be less than epochs = {self.epochs}.")
+        for table, part in {"schedule": self.schedule, "awp": self.awp, "attack": self.attack}.items():
+            if part is not None and not 0 <= part.warmup < self.epochs:
+                raise UsageError(f"{table}.warmup = {part.warmup} must be less than epochs = {self.epochs}.")
+        if self.schedule.to > self.optimiser.lr:
+            raise UsageError(f"schedule.to = {self.schedule.to} must not exceed optimiser.lr = {self.optimiser.lr}.")
+
+    @property
+    def full(self) -> int:
+        """The first epoch of which the steps have all their parts: attacks and perturbed weights, if there are any."""
+        return max(part.warmup if part is not None else 0 for part in (self.attack, self.awp))
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""

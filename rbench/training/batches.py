@@ -106,3 +106,23 @@ def augmented(x: Tensor, augment: Augment, rng: Draws) -> Tensor:
         sample[:, None, None, None], channel[None, :, None, None], rows[:, None, :, None], columns[:, None, None, :]
     ]
     return picked.contiguous()
+
+
+def cut_out(x: Tensor, side: int, rng: Draws) -> Tensor:
+    """Images [B, C, H, W], each with a black square of `side` pixels around a random pixel, cut off at its borders.
+
+    It reaches side // 2 pixels up and to the left of that pixel, as in the authors' program.
+    """
+    if not side:
+        return x
+    words = rng.words(2, 0)
+    height, width = x.shape[2:]
+    rows = _spans(words[:, :1] % height - side // 2, side, height)
+    columns = _spans(words[:, 1:] % width - side // 2, side, width)
+    return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
+
+
+def _spans(start: Tensor, side: int, size: int) -> Tensor:
+    """Which of `size` places lie in each span of `side` from `start` [B, 1] on, [B, size]."""
+    place = torch.arange(size, device=start.device)
+    return (place >= start) & (place < start + side)

@@ -103,9 +103,8 @@ def _affordable(setting: Setting) -> int:
 
 
 def _one(setting: Setting, size: int, iteration: int) -> float:
-    """The seconds of one step of the first epoch that has perturbed weights, if any has, on `size` samples."""
-    awp = setting.recipe.awp
-    epoch = awp.warmup if awp else 0
+    """The seconds of one step of the first epoch whose steps have all their parts, on `size` samples."""
+    epoch = setting.recipe.full
     pipeline = Pipeline(setting.data, setting.recipe, setting.seed)
     ids = setting.fitted[iteration * size : (iteration + 1) * size]
     batches = [pipeline[epoch, part].to(setting.device) for part in setting.parts(ids)]

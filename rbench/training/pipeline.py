@@ -16,7 +16,7 @@ from rbench.errors import UsageError
 from rbench.recipe import Recipe
 from rbench.rng import Draws
 from rbench.training.augmix import augmix
-from rbench.training.batches import Batch, augmented, fetch, unit
+from rbench.training.batches import Batch, augmented, cut_out, fetch, unit
 from rbench.training.policies import by_policy
 from rbench.types import IntArray
 
@@ -52,6 +52,7 @@ class Pipeline(Indexed[Batch]):
                 unit(crops.crops(ids, chosen.area, uniform)), torch.from_numpy(self.data.labels[ids]), samples
             )
         x = by_policy(augmented(batch.x, chosen, rng), chosen, rng.named("policy"))
+        x = cut_out(x, chosen.cutout, rng.named("cutout"))
         if self.recipe.augmix is None:
             return batch._replace(x=x)
         stream = Draws(self.seed, f"train/attack/{epoch}", samples).named("augmix")

@@ -1,7 +1,8 @@
 """Everything that one training works with."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from rbench.recipe import Optimiser, Recipe
 from rbench.rng import seed_of, seeded
 from rbench.training.batches import origins_of, split, stratified
 from rbench.training.ews.search import Enhancer
-from rbench.training.objectives import Objective
+from rbench.training.objectives import Objective, standard
 from rbench.training.ranks import ALONE, Ranks
 from rbench.types import IntArray, ModelCard
 
@@ -51,6 +52,13 @@ class Setting:
         """The context in which the network may draw, for dropout: the same after an interruption, by rank another."""
         own = words if self.ranks.first else (*words, self.ranks.rank)
         return seeded(seed_of(self.seed, *own), self.device)
+
+    def at(self, epoch: int) -> "Setting":
+        """The setting of an epoch: in those before the inner attack's first one the objective sees clean images."""
+        attack = self.recipe.attack
+        if attack is None or epoch >= attack.warmup:
+            return self
+        return replace(self, objective=standard(recipe=self.recipe))
 
     def parts(self, ids: IntArray) -> list[IntArray]:
         """What this rank does of a batch, part by part; none of them is empty."""
@@ -124,10 +132,18 @@ def _held_out(data: Dataset, count: int) -> tuple[IntArray, IntArray]:
 
 
 def _optimiser(model: nn.Module, chosen: Optimiser) -> torch.optim.Optimizer:
+    parameters = list(model.parameters())
+    groups: list[dict[str, Any]] = [{"params": parameters}]
+    if not chosen.decay_norms:
+        flat = [parameter for parameter in parameters if parameter.dim() <= 1]
+        groups = [
+            {"params": [parameter for parameter in parameters if parameter.dim() > 1]},
+            {"params": flat, "weight_decay": 0.0},
+        ]
     if chosen.kind == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay)
+        return torch.optim.AdamW(groups, lr=chosen.lr, weight_decay=chosen.weight_decay)
     return torch.optim.SGD(
-        model.parameters(),
+        groups,
         lr=chosen.lr,
         momentum=MOMENTUM if chosen.momentum is None else chosen.momentum,
         weight_decay=chosen.weight_decay,

@@ -31,6 +31,7 @@ def step(setting: Setting, epoch: int, iteration: int, batches: Sequence[Batch],
     Returns float64 [4]: the sums over this rank's samples of the objective, of the weighted loss of the subnet and of
     hits on the view that counts, and the number of samples.
     """
+    setting = setting.at(epoch)
     model, recipe, ranks, enhancer = setting.model, setting.recipe, setting.ranks, setting.enhancer
     with setting.seeded("train/step", epoch, iteration):
         parts = [_seen(setting, epoch, batch, total) for batch in batches]
@@ -114,6 +115,7 @@ def search(setting: Setting, enhancer: Enhancer, epoch: int) -> None:
 
     The network does not change meanwhile, so that its adversarial images are made once and serve every pass.
     """
+    setting = setting.at(epoch)
     count = len(split(setting.searched, setting.recipe.batch))
     with setting.seeded("train/search", epoch):
         images = _searched(setting, enhancer, epoch)

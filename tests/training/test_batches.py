@@ -11,7 +11,7 @@ from rbench.data.digits import digits
 from rbench.errors import UsageError
 from rbench.recipe import Augment
 from rbench.rng import Draws
-from rbench.training.batches import augmented, epoch_order, fetch, split, stratified
+from rbench.training.batches import augmented, cut_out, epoch_order, fetch, split, stratified
 from rbench.training.setting import prepare
 
 
@@ -128,3 +128,30 @@ def test_augmentation_of_a_sample_does_not_depend_on_its_batch():
 def test_no_augmentation_is_the_identity():
     x = torch.rand(4, 3, 8, 8)
     assert augmented(x, Augment(), Draws(0, "test", torch.arange(4))) is x
+
+
+@pytest.mark.parametrize("side", [3, 4])
+def test_cutout_blackens_a_square_around_any_pixel_and_nothing_else(side):
+    x = torch.rand(300, 3, 5, 7, generator=torch.Generator().manual_seed(0)) + 0.1
+    out = cut_out(x, side, Draws(0, "test", torch.arange(300)))
+    centres = Counter()
+    for sample in range(300):
+        squares = {}
+        for row in range(5):
+            for column in range(7):
+                square = x[sample].clone()
+                top, left = row - side // 2, column - side // 2
+                square[:, max(top, 0) : top + side, max(left, 0) : left + side] = 0
+                squares[row, column] = square
+        (found,) = [key for key, square in squares.items() if torch.equal(out[sample], square)]
+        centres[found] += 1
+    assert len(centres) == 35
+    assert max(centres.values()) < 25  # 8.6 are expected
+
+
+def test_cutout_of_a_sample_is_its_own_and_none_is_the_identity():
+    x = torch.rand(10, 3, 8, 8)
+    whole = cut_out(x, 4, Draws(0, "test", torch.arange(10)))
+    rows = torch.tensor([7, 2])
+    assert torch.equal(cut_out(x[rows], 4, Draws(0, "test", rows)), whole[rows])
+    assert cut_out(x, 0, Draws(0, "test", torch.arange(10))) is x

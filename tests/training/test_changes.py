@@ -1,5 +1,7 @@
 """Presets, overrides and several models at once."""
 
+import math
+
 import pytest
 
 from rbench import api
@@ -122,6 +124,11 @@ def test_parts_that_do_not_go_together(card, plain, keys, message, tmp_path):
         (lambda: Optimiser(lr=0), "optimiser.lr = 0 must be greater than 0"),
         (lambda: Schedule(milestones=(3, 2)), r"schedule.milestones = \[3, 2\] must ascend"),
         (lambda: Schedule(kind="cosine", milestones=(3,)), "milestones belong to kind = 'steps'"),
+        (lambda: Schedule(warmup_from=0.01), "schedule.warmup_from is where a rise starts; give its length"),
+        (lambda: Schedule(warmup=2, warmup_from=0), "schedule.warmup_from = 0 must be greater than 0"),
+        (lambda: Schedule(kind="cosine", to=-0.1), "schedule.to = -0.1 must be at least 0"),
+        (lambda: Schedule(to=0.1), "schedule.to is where a cosine ends; with kind = 'steps' there is none"),
+        (lambda: Augment(cutout=-2), "augment.cutout = -2 must be at least 0 pixels"),
         (lambda: Augment(area=(0.5, 0.1)), "augment.area = .* the smaller one first"),
         (lambda: Augment(area=(0.1, 0.5), pad=1), "augment.pad and augment.area are two ways to crop"),
         (lambda: Awp(0.0), "awp.gamma = 0.0 must be greater than 0"),
@@ -146,6 +153,8 @@ def recipe_of(**keys):
     [
         ({"awp": Awp(0.01, warmup=10)}, "awp.warmup = 10 must be less than epochs = 10"),
         ({"schedule": Schedule(warmup=12)}, "schedule.warmup = 12 must be less than epochs = 10"),
+        ({"attack": InnerAttack(Threat("linf", "8/255"), warmup=10)}, "attack.warmup = 10 must be less than epochs"),
+        ({"schedule": Schedule(kind="cosine", to=0.2)}, "schedule.to = 0.2 must not exceed optimiser.lr = 0.1"),
         ({"label_smoothing": 1.0}, "label_smoothing = 1.0 must be at least 0 and less than 1"),
         ({"threads": 0}, "threads = 0 must be at least 1"),
     ],
@@ -161,6 +170,20 @@ def test_learning_rates_by_hand():
     cosine = recipe_of(schedule=Schedule(kind="cosine", warmup=1))
     assert [cosine.rate(epoch) for epoch in (0, 5)] == pytest.approx([0.1, 0.05])
     assert 0 < cosine.rate(9) < 0.01
+    floor = recipe_of(schedule=Schedule(kind="cosine", to=0.02))
+    assert [floor.rate(epoch) for epoch in (0, 5)] == pytest.approx([0.1, 0.06])
+    rise = recipe_of(schedule=Schedule(kind="cosine", to=0.02, warmup=4, warmup_from=0.02))
+    assert [rise.rate(epoch) for epoch in (0, 1, 2, 3, 4, 7)] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.06])
+    assert rise.rate(10) == pytest.approx(0.02)  # which no epoch has any more
+    steps = recipe_of(schedule=Schedule(milestones=(4,), warmup=2, warmup_from=0.06))
+    assert [steps.rate(epoch) for epoch in (0, 1, 2, 4)] == pytest.approx([0.06, 0.08, 0.1, 0.01])
+
+
+def test_what_recipes_said_before_there_was_a_floor_is_what_they_say():
+    cosine = recipe_of(schedule=Schedule(kind="cosine"))
+    assert [cosine.rate(epoch) for epoch in range(10)] == [
+        0.1 * (1 + math.cos(math.pi * k / 10)) / 2 for k in range(10)
+    ]
 
 
 def test_adamw_is_the_other_optimiser(card, plain):

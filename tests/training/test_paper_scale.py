@@ -29,7 +29,7 @@ def test_a_step_of_the_card(name):
     if recipe.attack is not None:
         recipe = replace(recipe, attack=replace(recipe.attack, steps=2))
     setting = prepare(card, recipe, 0, data=synthetic(card.dataset))
-    epoch = recipe.awp.warmup if recipe.awp else 0
+    epoch = recipe.full
     before = [parameter.detach().clone() for parameter in setting.model.parameters()]
     batch = Pipeline(setting.data, recipe, 0)[epoch, setting.fitted[:2]]
     assert batch.x.shape == (2, 3, *[SHAPES[card.dataset][2]] * 2)

@@ -37,6 +37,18 @@ def test_workers_make_the_same_batches_in_the_same_order(plain):
     assert not torch.equal(here[0].mixed[0], here[0].mixed[1])
 
 
+def test_cutout_draws_numbers_of_its_own(plain):
+    """What else is done to an image is what would be done without."""
+    ids = np.arange(20)
+    recipe = replace(plain, augment=Augment(pad=2, flip=True, policy="cifar10"))
+    whole = Pipeline(digits("train"), recipe, 3)
+    cut = Pipeline(digits("train"), replace(recipe, augment=replace(recipe.augment, cutout=16)), 3)
+    kept = cut[1, ids].x == whole[1, ids].x
+    assert torch.equal(cut[1, ids].x, whole[1, ids].x * kept)
+    assert (~kept).any(dim=(1, 2, 3)).all()
+    assert not torch.equal(cut[1, ids].x == 0, cut[2, ids].x == 0)
+
+
 @dataclass(frozen=True)
 class Files(ArrayDataset):
     """Stands for image files: a crop is the image, and the numbers that it was asked by are kept."""
