@@ -46,7 +46,7 @@ def shelves(catalog: Catalog, runs: Path) -> Iterator[str]:
             catalog.recipe(card.recipe)
         if digest is None:
             bind(card.arch)
-            yield f"model {name}: not trained yet (rbench train {name})"
+            yield f"model {name}: not trained yet ({card.remedy})"
         else:
             count = sum(p.numel() for p in load_model(card, path, digest).parameters())
             yield f"model {name}: {count:,} parameters, {len(read_weights(path))} tensors, sha256 {digest[:12]}"

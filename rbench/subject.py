@@ -75,7 +75,7 @@ def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, sui
         digest = sha256(path)
         return Subject(model, digest, card.arch, path, digest, card)
     if expected is None or not path.is_file():
-        raise MissingError(f"the weights of {model!r} do not exist yet ({path}); train them: rbench train {model}")
+        raise MissingError(f"the weights of {model!r} do not exist yet ({path}): {card.remedy}")
     return Subject(model, expected, card.arch, path, expected, card)
 
 

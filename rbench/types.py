@@ -91,6 +91,11 @@ class ModelCard:
     reported: tuple[Reported, ...] = ()
     note: str = ""
 
+    @property
+    def remedy(self) -> str:
+        """How to come by weights that are not there: a command, or why there is none."""
+        return f"rbench train {self.name}" if self.recipe else "no recipe makes its weights; name a file with --weights"
+
 
 @dataclass(frozen=True)
 class Probe:

@@ -38,7 +38,7 @@ def _what(catalog: Any, kind: str, name: str) -> str:
     """One line about an entry."""
     if kind == "models":
         card = catalog.model(name)
-        state = "" if catalog.weights(card)[1] else f"; not trained yet: rbench train {name}"
+        state = "" if catalog.weights(card)[1] else f"; not trained yet: {card.remedy}"
         return f"{card.title}, {card.dataset}{state}"
     if kind == "suites":
         suite = catalog.suite(name)

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
+from rbench.models.densenet import densenet121
 from rbench.models.load import fill, read_weights
 from rbench.models.preact_resnet import preact_resnet18, preact_resnet_small
 from rbench.models.resnet import resnet18, resnet50
+from rbench.models.twin import _fold
 from rbench.models.wide_resnet import wide_resnet
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
@@ -80,3 +83,20 @@ def test_a_resnet_may_normalise():
     two.load_state_dict({**one.state_dict(), **{k: v for k, v in two.state_dict().items() if "normalise" in k}})
     x = torch.rand(2, 3, 32, 32)
     assert torch.allclose(two(x), one((x - 0.5) / 0.25), atol=1e-5)
+
+
+def test_densenet_is_torchvisions_but_for_the_stem():
+    torch.manual_seed(0)
+    ours, theirs = densenet121(10).eval(), torchvision.models.densenet121(num_classes=10).eval()
+    state = ours.state_dict()
+    different = {key for key, value in theirs.state_dict().items() if value.shape != state[key].shape}
+    assert different == {"features.conv0.weight"}
+    assert count(ours) == 6_956_426
+    sizes = []
+    for index in range(1, 5):
+        block = ours.get_submodule(f"features.denseblock{index}")
+        block.register_forward_hook(lambda _module, _input, output: sizes.append(output.shape[-1]))
+    x = torch.rand(2, 3, 32, 32)
+    assert ours(x).shape == (2, 10)
+    assert sizes == [32, 16, 8, 4]
+    assert torch.allclose(_fold(ours)(x), ours(x), atol=1e-4)

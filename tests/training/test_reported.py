@@ -13,7 +13,9 @@ ARCHS = {"prn18": "preact_resnet18", "wrn28": "wrn28_10", "wrn34": "wrn34_10"}
 THREATS = {"clean": "clean", "pgd20": "linf-8/255:pgd20", "aa": "linf-8/255:aa"}
 with PUBLISHED.open(newline="") as file:
     ROWS = list(csv.DictReader(file))
-CARDS = [name for name in CATALOG.files("models") if CATALOG.model(name).reported]
+CARDS = [
+    name for name in CATALOG.files("models") if "Stutz" in CATALOG.model(name).paper and CATALOG.model(name).reported
+]
 
 
 def published(dataset, model, variant, threat, metric, papers=("EWS-poster", "EWS-arXiv")):

@@ -24,6 +24,27 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "resnet50-cifar100": 23_705_252,
     "resnet50-imagenet": 25_557_032,
     "digits": 77_850,
+    "resnet18-cifar10": 11_173_962,
+    "wrn28-cifar10": 36_479_194,
+    "densenet121-cifar10": 6_956_426,
+    "robnet-small-cifar10": 4_359_574,
+    "robnet-medium-cifar10": 5_614_102,
+    "robnet-large-cifar10": 6_842_710,
+    "robnet-large-v2-cifar10": 33_326_666,
+    "robnet-large-denoise-cifar10": 8_338_582,
+    "robnet-free-cifar10": 5_439_790,
+    "resnet18-cifar100": 11_220_132,
+    "robnet-large-cifar100": 6_894_640,
+    "robnet-free-cifar100": 5_491_720,
+    "resnet18-svhn": 11_173_962,
+    "resnet50-svhn": 23_520_842,
+    "robnet-large-svhn": 6_842_710,
+    "robnet-free-svhn": 5_439_790,
+    "resnet18-tiny-imagenet": 11_271_432,
+    "resnet50-tiny-imagenet": 23_910_152,
+    "robnet-large-tiny-imagenet": 6_952_340,
+    "robnet-free-tiny-imagenet": 5_549_420,
+    "robnet-large-imagenet": 12_756_448,
 }
 ADVERSARIAL = ["at", "ews", "awp", "ews-awp", "trades", "ews-trades", "trades-awp", "ews-trades-awp"]
 AUGMENTED = [
@@ -34,6 +55,11 @@ DEEP = ["deepaugment", "dropout-deepaugment", "ews-deepaugment"]
 ROWS = [f"{method}-{arch}" for method in ADVERSARIAL for arch in ("prn18", "wrn28", "wrn34", "digits")]
 ROWS += [f"{method}-resnet50-{data}" for method in AUGMENTED for data in ("cifar10", "cifar100", "imagenet")]
 ROWS += [f"{method}-resnet50-imagenet" for method in DEEP]
+ROBNETS = [name for name in PARAMETERS if name.startswith("robnet")]
+BASELINES = ["resnet18-cifar10", "resnet50-cifar10", "wrn28-cifar10", "densenet121-cifar10"]
+BASELINES += [f"resnet{depth}-{data}" for depth in (18, 50) for data in ("cifar100", "svhn", "tiny-imagenet")]
+ROWS += [*ROBNETS, "free-at-resnet50-imagenet", *(f"pgd7-at-{name}" for name in BASELINES)]
+UNTRAINED = {"robnet-large-imagenet", "free-at-resnet50-imagenet"}  # by a method that the trainer does not have
 
 
 def bare(name):
@@ -61,10 +87,10 @@ def test_recipe_loads_and_everything_it_names_exists(name):
 def test_card_names_a_recipe_and_an_architecture_of_the_published_size(name):
     card = CATALOG.model(name)
     assert callable(resolve(card.arch.use))
-    assert card.recipe in RECIPES
+    assert card.recipe in RECIPES or (card.recipe is None and name in UNTRAINED)
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in bind(card.arch)().parameters())
-    assert count == next(size for suffix, size in PARAMETERS.items() if name.endswith(f"-{suffix}"))
+    assert count == next(size for suffix, size in PARAMETERS.items() if f"-{name}".endswith(f"-{suffix}"))
     assert name.endswith(card.dataset) or card.dataset == "cifar10"
 
 
@@ -163,3 +189,43 @@ def test_presets_are_part_of_no_training_without_them():
     assert isinstance(recipe, Recipe)
     assert recipe.label_smoothing == 0
     assert recipe.ews.every_steps is None
+
+
+def test_robnets_are_trained_as_their_program_does():
+    recipe = CATALOG.recipe("robnet-cifar10")
+    assert (recipe.epochs, recipe.batch, recipe.attack.steps, recipe.selection.steps) == (170, 1536, 7, 7)
+    rates = [recipe.rate(epoch) for epoch in (0, 1, 10, 20, 95, 170)]
+    assert rates == pytest.approx([0.02, 0.079, 0.61, 1.2, 0.6005, 0.001])
+    assert not recipe.optimiser.decay_norms
+    cut = CATALOG.recipe("robnet-cutout-cifar10")
+    assert cut.augment.cutout == 16
+    assert replace(cut, augment=recipe.augment, name=recipe.name) == recipe
+    larger = CATALOG.recipe("robnet-v2-cifar10")
+    assert (larger.batch, larger.optimiser.lr) == (1024, 0.6)
+    optimiser = replace(larger.optimiser, lr=1.2)
+    assert replace(larger, batch=1536, optimiser=optimiser, name=recipe.name) == recipe
+    assert replace(CATALOG.recipe("robnet-cifar100"), data=recipe.data, name=recipe.name) == recipe
+
+
+def test_robnets_and_their_baselines_differ_in_the_network_alone():
+    for data in ("cifar100", "svhn", "tiny-imagenet"):
+        names = [f"robnet-large-{data}", *(f"pgd7-at-resnet{depth}-{data}" for depth in (18, 50))]
+        assert {CATALOG.model(name).recipe for name in names} == {f"robnet-{data}"}
+    large, free = CATALOG.recipe("robnet-tiny-imagenet"), CATALOG.recipe("robnet-free-tiny-imagenet")
+    assert (large.batch, free.batch, large.attack.warmup) == (512, 320, 10)
+    assert replace(free, batch=512, name=large.name) == large
+    names = ["robnet-free-cifar10", *(f"pgd7-at-{name}" for name in BASELINES if name.endswith("cifar10"))]
+    assert {CATALOG.model(name).recipe for name in names} == {"robnet-cifar10"}
+    assert not CATALOG.recipe("robnet-svhn").augment.flip
+
+
+def test_what_is_ours_says_so():
+    for size in ("small", "medium"):
+        card = CATALOG.model(f"robnet-{size}-cifar10")
+        assert card.arch.args["cells"] == f"{size}-ours"
+        assert "OURS" in card.title
+        assert "never released" in card.note
+    assert "OURS" in CATALOG.model("robnet-large-denoise-cifar10").note
+    for name in UNTRAINED:
+        assert "--weights" in CATALOG.model(name).note
+        assert CATALOG.model(name).remedy == "no recipe makes its weights; name a file with --weights"

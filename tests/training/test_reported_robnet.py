@@ -1,0 +1,66 @@
+"""The numbers that RobNets and their baselines report, and their sizes, against the published table."""
+
+import csv
+
+import pytest
+import torch
+
+from rbench.catalog import Catalog, bind
+from rbench.types import Call
+
+CATALOG = Catalog.find()
+with (CATALOG.roots[0] / "reports" / "published" / "robnet.csv").open(newline="") as file:
+    ROWS = list(csv.DictReader(file))
+CARDS = [name for name in CATALOG.files("models") if "NAS meets robustness" in CATALOG.model(name).paper]
+MODELS = {"wrn28": "wrn28_10", "robnet_large_denoise": "robnet_large + denoise"}
+HEADS = {"cifar10": 10, "svhn": 10, "cifar100": 100, "tiny-imagenet": 200, "imagenet": 1000}
+
+
+def row(name):
+    """The dataset, and the model as the table spells it."""
+    dataset = CATALOG.model(name).dataset
+    model = name.removesuffix(f"-{dataset}").removeprefix("pgd7-at-").removeprefix("free-at-").replace("-", "_")
+    return dataset, MODELS.get(model, model)
+
+
+def printed(dataset, model, metric):
+    """Threat -> number of everything that is printed of a model."""
+    own = (dataset, model, metric)
+    return {each["threat"]: float(each["value"]) for each in ROWS if (each["dataset"], each["model"], each["metric"]) == own}  # fmt: skip # noqa: E501
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_cards_report_every_printed_number_and_no_other(name):
+    card = CATALOG.model(name)
+    found = {entry.score: entry.value for entry in card.reported}
+    assert found == {threat.rpartition(":")[2]: value for threat, value in printed(*row(name), "accuracy").items()}
+    suite = CATALOG.suite(f"{card.dataset}-robnet")
+    assert {entry.suite for entry in card.reported} == {suite.name}
+    assert set(found) <= {score.name for score in suite.scores}
+    assert [score.name for score in suite.scores if score.name in found] == list(found)
+    spelt = {"wrn28_10": "wrn_28_10", "robnet_large + denoise": "robnet_large_with_denoising"}.get(row(name)[1])
+    for entry in card.reported:
+        words = entry.source.rpartition(", ")[2].lower().replace("-", "_").replace(" ", "_")
+        assert words == (spelt or row(name)[1].replace("resnet", "resnet_").replace("densenet", "densenet_"))
+
+
+def test_every_printed_row_that_can_be_built_has_a_card():
+    rows = {(each["dataset"], each["model"]) for each in ROWS}
+    missing = {("imagenet", "resnet101"), ("imagenet", "resnet152"), ("cifar10", "resnet18 + denoise")}
+    assert rows - {row(name) for name in CARDS} == missing
+
+
+@pytest.mark.parametrize("name", [name for name in CARDS if printed(*row(name), "params")])
+def test_networks_are_as_large_as_printed(name):
+    """In millions: RobNets for CIFAR with 100 classes, and ResNet-50 in its form for CIFAR, whatever the data set."""
+    card, (dataset, model) = CATALOG.model(name), row(name)
+    args = dict(card.arch.args)
+    if dataset == "cifar10" and model.startswith("robnet"):
+        args["classes"] = 100
+    if name == "free-at-resnet50-imagenet":
+        args |= {"classes": 10, "stem": "cifar"}
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in bind(Call(card.arch.use, args))().parameters())
+    (size,) = printed(dataset, model, "params").values()
+    assert count / 1e6 == pytest.approx(size, abs=0.007)
+    assert card.arch.args["classes"] == HEADS[dataset]
