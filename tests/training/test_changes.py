@@ -128,7 +128,7 @@ def test_parts_that_do_not_go_together(card, plain, keys, message, tmp_path):
         (lambda: Schedule(warmup=2, warmup_from=0), "schedule.warmup_from = 0 must be greater than 0"),
         (lambda: Schedule(kind="cosine", to=-0.1), "schedule.to = -0.1 must be at least 0"),
         (lambda: Schedule(to=0.1), "schedule.to is where a cosine ends; with kind = 'steps' there is none"),
-        (lambda: Augment(cutout=-2), "augment.cutout = -2 must be at least 0 pixels"),
+        (lambda: Augment(cutout=-2), "augment.cutout = -2 must be at least 0"),
         (lambda: Augment(area=(0.5, 0.1)), "augment.area = .* the smaller one first"),
         (lambda: Augment(area=(0.1, 0.5), pad=1), "augment.pad and augment.area are two ways to crop"),
         (lambda: Awp(0.0), "awp.gamma = 0.0 must be greater than 0"),
