@@ -176,7 +176,7 @@ def train(
 
 
 def train_all(
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
     jobs: int = 1,
     seed: int | None = None,
@@ -200,7 +200,7 @@ def train_all(
 
 
 def estimate(
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
     seed: int | None = None,
     preset: str | None = None,
@@ -221,11 +221,11 @@ def estimate(
         return [estimated(each, Means(device, accumulate), progress=progress) for each in asked]
 
 
-def _matching(catalog: Catalog, names: Sequence[str]) -> list[str]:
-    """The models that names or patterns mean; raises `UsageError` for one that means nothing."""
+def _matching(catalog: Catalog, names: str | Sequence[str]) -> list[str]:
+    """The models that names or patterns mean (or a single one); raises `UsageError` for one that means nothing."""
     known = catalog.files("models")
     found: dict[str, None] = {}
-    for name in names:
+    for name in [names] if isinstance(names, str) else names:
         matches = fnmatch.filter(known, name)
         if not matches:
             raise unknown("model", name, known)

@@ -87,8 +87,8 @@ class Schedule:
     warmup_from: float | None = None
 
     def __post_init__(self) -> None:
-        _positive("schedule", self, "gamma", "warmup_from")
-        _at_least(0, "schedule.", self, "to")
+        _positive("schedule", self, "warmup_from")
+        _at_least(0, "schedule.", self, "gamma", "to")
         if self.warmup_from is not None and not self.warmup:
             raise UsageError("schedule.warmup_from is where a rise starts; give its length in schedule.warmup.")
         if self.kind == "steps" and self.to:

@@ -122,7 +122,7 @@ def _searching(setting: Setting, size: int) -> float:
     if not count:
         return 0.0
     started = _now(setting)
-    search(replace(setting, searched=setting.fitted[:size]), enhancer, 1)
+    search(replace(setting, searched=setting.fitted[:size]), enhancer, setting.recipe.full)
     taken = setting.ranks.mean(_now(setting) - started, setting.device)
     return count * taken * len(setting.searched) / size
 

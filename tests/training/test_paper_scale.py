@@ -1,5 +1,6 @@
 """One real step of every paper-scale card, on noise in the shape of its data, and what a dry run says of it."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -58,12 +59,13 @@ def test_the_full_step_of_the_card_that_everything_is_for():
 
 def test_a_dry_run_says_what_a_training_would_take(capsys):
     assert command(["train", "at-digits", "--dry-run", "--override", "attack.steps=1", "--json"]) == 0
-    (found,) = (json.loads(text) for text in [capsys.readouterr().out])
+    (found,) = json.loads(capsys.readouterr().out)
     assert (found["parameters"], found["images"], found["epochs"], found["steps"]) == (77_850, 1100, 60, 660)
     assert found["timed"] <= found["batch"] == 100
     assert found["hours"] == pytest.approx(found["seconds"] * 660 / 3600)
     assert found["memory"] > 100e6
-    text = api.estimate("standard-digits").text()
+    (found,) = api.estimate(["standard-digits"])
+    text = str(found)
     assert "77,850 parameters" in text
     assert "660 steps of 100" in text
     assert "s a step" in text
@@ -72,18 +74,25 @@ def test_a_dry_run_says_what_a_training_would_take(capsys):
 def test_a_cpu_times_as_much_of_a_batch_as_its_patience_allows(monkeypatch):
     asked = []
 
-    def one(setting, data, size, iteration):
+    def one(setting, size, iteration):
         asked.append((size, iteration))
         return 0.5 * size  # seconds
 
+    def search(setting, enhancer, epoch):
+        asked.append((len(setting.searched), epoch))
+
+    clock = itertools.count()
     monkeypatch.setattr(dry, "_one", one)
-    found = api.estimate("ews-wrn34")
-    assert [size for size, _ in asked[:-3]] == [2, 4, 8, 16]  # 32 would take 16 s a step, more than a minute in all
-    assert asked[-3:] == [(16, 1), (16, 2), (16, 3)]
+    monkeypatch.setattr(dry, "search", search)
+    monkeypatch.setattr(dry, "_now", lambda _setting: next(clock))
+    (found,) = api.estimate("ews-wrn34")
+    assert [size for size, _ in asked[:-4]] == [2, 4, 8, 16]  # 32 would take 16 s a step, more than a minute in all
+    assert asked[-4:] == [(16, 1), (16, 2), (16, 3), (16, 0)]
     assert found.timed == 16
     assert found.seconds == pytest.approx(64)
-    assert found.hours == pytest.approx(200 * 383 * 64 / 3600)
-    assert "timed with 16 of the 128 images of a batch" in found.text()
+    assert found.searching == pytest.approx(19 * 4900 / 16)  # every 10 of 200 epochs but the first, on 4,900 images
+    assert found.hours == pytest.approx((200 * 383 * 64 + found.searching) / 3600)
+    assert "timed with 16 of the 128 images of a batch" in str(found)
 
 
 def test_noise_is_a_function_of_the_index():
