@@ -119,6 +119,7 @@ def run_all(
                 wanted = publishing and each.published
                 place = publish(catalog, each.card, result.weights) if wanted else None
                 results[index] = replace(result, published=place)
+                told(0)
     return [results[index] for index in range(len(asked))]
 
 
