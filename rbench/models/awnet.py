@@ -126,6 +126,11 @@ class AWNet(nn.Module):
             h = block(h, each[2 * index : 2 * index + 2], kinds)
         return self.linear(torch.mean(h, dim=(2, 3)))
 
+    def filter_scales(self, x: Tensor) -> dict[str, Tensor]:
+        """The scales [B, planes] of filters for images in [0, 1], by the name of their convolution."""
+        each = self.router(x, self.beta)[0].split(self.filters, dim=1)
+        return {f"blocks.{place // 2}.conv{place % 2 + 1}": scale for place, scale in enumerate(each)}
+
     def informed(self, views: Sequence[Tensor], clean: Sequence[bool]) -> tuple[list[Tensor], list[Tensor]]:
         """Logits [b, classes] and, of a router that tells them, type logits [b, 2] of each view of known kind.
 
