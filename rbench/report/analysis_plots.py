@@ -79,12 +79,12 @@ def filters(frame: "pd.DataFrame", protocol: str) -> "Figure":
     models = _unique(frame, "model")
     figure, axes = canvas(3.4 * len(models), 3.4, columns=len(models))
     reach = float(np.quantile(frame.weight.abs(), 0.99)) or 1.0
+    edges = np.linspace(-reach, reach, 41).tolist()
     for each, model in zip(axes, models, strict=True):
         own = frame[frame.model == model]
         for index, condition in enumerate(_unique(own, "condition")):
             values = own[own.condition == condition].weight.clip(-reach, reach)
-            look = {"color": colour(index), "linewidth": 1.4, "label": condition}
-            each.hist(values, bins=np.linspace(-reach, reach, 41).tolist(), histtype="step", density=True, **look)
+            each.hist(values, bins=edges, histtype="step", density=True, color=colour(index), label=condition)
         each.set(title=model, xlabel="mean weight of a filter")
         each.legend(frameon=False, fontsize=8)
     axes[0].set_ylabel("density")
