@@ -55,5 +55,42 @@ def blocks(frame: "pd.DataFrame", protocol: str) -> "Figure":
     return figure
 
 
+def detector(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each attack the AUC of each model's detector, with its interval; half is chance."""
+    attacks, models = _unique(frame, "attack"), _unique(frame, "model")
+    figure, (axes,) = canvas(4.6, 3.4)
+    for index, model in enumerate(models):
+        part = frame[frame.model == model]
+        places = np.arange(len(part)) + 0.1 * (index - (len(models) - 1) / 2)
+        bars = 100 * np.array([part.auc - part.low, part.high - part.auc])
+        axes.errorbar(
+            places, 100 * part.auc, bars, fmt=marker(index), color=colour(index), linewidth=1.4, capsize=2, label=model
+        )
+    axes.axhline(50, color="black", linestyle=":", linewidth=1)
+    axes.set(ylabel="AUC, clean against adversarial (%)", ylim=(-2, 102))
+    axes.set_xticks(range(len(attacks)), attacks)
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(models))
+    figure.suptitle(f"{protocol}\n95% intervals; dotted: chance", fontsize=9)
+    return figure
+
+
+def filters(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each model the distribution of its filters' mean weights, a line a condition, over all layers."""
+    models = _unique(frame, "model")
+    figure, axes = canvas(3.4 * len(models), 3.4, columns=len(models))
+    reach = float(np.quantile(frame.weight.abs(), 0.99)) or 1.0
+    edges = np.linspace(-reach, reach, 41).tolist()
+    for each, model in zip(axes, models, strict=True):
+        own = frame[frame.model == model]
+        for index, condition in enumerate(_unique(own, "condition")):
+            values = own[own.condition == condition].weight.clip(-reach, reach)
+            each.hist(values, bins=edges, histtype="step", density=True, color=colour(index), label=condition)
+        each.set(title=model, xlabel="mean weight of a filter")
+        each.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel("density")
+    figure.suptitle(f"{protocol}\nthe outermost 1% stand at the ends", fontsize=9)
+    return figure
+
+
 def _unique(frame: "pd.DataFrame", column: str) -> list[str]:
     return list(dict.fromkeys(frame[column]))

@@ -66,9 +66,11 @@ def analyse(
 
     with data_source(data_dir, download), interruptible():
         frame = _frame({model: ask(model, progress=progress) for model in models})
-        count = sum(map(len, blocks(min(limit, len(dataset_of(spec).labels)))))
-    said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
-    protocol = f"{spec.name}, {count} images; {corruption}, severity {severity}; {said}"
+        shown = min(limit, len(dataset_of(spec).labels))
+        count = shown if _looks_itself(call) else sum(map(len, blocks(shown)))
+    options_said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
+    altered = "" if _looks_itself(call) else f"{corruption}, severity {severity}"
+    protocol = "; ".join(filter(None, (f"{spec.name}, {count} images", altered, options_said)))
     pinned = digest_of([sorted(models), protocol])
     folder = Path(out) if out is not None else runs_root(runs) / "analyses" / f"{name}-{pinned[:8]}"
     _write(name, frame, protocol, folder)
@@ -87,12 +89,16 @@ def _rows(
     device: str | None,
     progress: bool,
 ) -> list[dict[str, Any]]:
-    """What one model's networks make of the images, each network under each condition."""
+    """What one model's networks make of the images, each network under each condition; or rows of its analysis."""
+    from rbench.analysis.asked import Asked
     from rbench.analysis.measured import measured
     from rbench.analysis.shown import show
     from rbench.catalog import bind
 
     network = subject_of(catalog, model, Variant(), spec).load().to(device_of(device, None))
+    if _looks_itself(call):
+        asked = Asked(dataset_of(spec), spec.threat, limit)
+        return [{"model": model, **row} for row in bind(call, given=["model", "asked"])(model=network, asked=asked)]
     variants = bind(call, given=["model"])(model=network)
     shown = show(network, dataset_of(spec), spec.threat, limit, corruption, severity)
     rows = []
@@ -102,6 +108,11 @@ def _rows(
             rows.append({"model": model, **row})
             bar.advance(1)
     return rows
+
+
+def _looks_itself(call: Call) -> bool:
+    """Whether an analysis looks at images itself, in the place of naming networks that are shown some."""
+    return "asked" in signature(resolve(call.use)).parameters
 
 
 def _frame(rows: dict[str, list[dict[str, Any]]]) -> "pd.DataFrame":

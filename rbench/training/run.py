@@ -85,7 +85,7 @@ def run(catalog: Catalog, asked: Training, means: Means = Means(), **options: An
     `options` are those of `rbench.training.loop.train` about progress. Raises `StoreError` for a folder or a shelf
     that cannot be written.
     """
-    result = train(asked.card, asked.recipe, out=asked.folder, seed=asked.seed, **vars(means), **options)
+    result = _trained(asked, means, catalog=catalog, **options)
     if not (asked.published and speaks()):
         return result
     return replace(result, published=publish(catalog, asked.card, result.weights))
@@ -113,7 +113,7 @@ def run_all(
         def told(epochs: int) -> None:
             report(epochs, f"{len(results)} of {len(asked)} models done")
 
-        with Workers(jobs, partial(_bench, means), _bench(means, told), told) as workers:
+        with Workers(jobs, partial(_bench, means, catalog), _bench(means, catalog, told), told) as workers:
             for index, result in workers.map(_one, list(enumerate(asked))):
                 each = asked[index]
                 wanted = publishing and each.published
@@ -123,15 +123,18 @@ def run_all(
     return [results[index] for index in range(len(asked))]
 
 
-Bench = tuple[Means, Callable[[int], None]]
+Bench = tuple[Means, Catalog, Callable[[int], None]]
 
 
-def _bench(means: Means, tick: Callable[[int], None]) -> Bench:
-    return means, tick
+def _bench(means: Means, catalog: Catalog, tick: Callable[[int], None]) -> Bench:
+    return means, catalog, tick
 
 
 def _one(bench: Bench, index: int, asked: Training) -> tuple[int, TrainResult]:
     """A training in a worker process; the parent publishes."""
-    means, tick = bench
-    done = train(asked.card, asked.recipe, out=asked.folder, seed=asked.seed, **vars(means), progress=False, tick=tick)
-    return index, done
+    means, catalog, tick = bench
+    return index, _trained(asked, means, catalog=catalog, progress=False, tick=tick)
+
+
+def _trained(asked: Training, means: Means, **options: Any) -> TrainResult:
+    return train(asked.card, asked.recipe, out=asked.folder, seed=asked.seed, **vars(means), **options)

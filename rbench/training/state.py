@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,14 +20,19 @@ from rbench.types import ModelCard
 Weights = dict[str, Tensor]
 
 
-def manifest(card: ModelCard, recipe: Recipe, seed: int, data_digest: str) -> dict[str, str]:
+def manifest(
+    card: ModelCard, recipe: Recipe, seed: int, data_digest: str, teachers: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """What a training folder belongs to: everything that may move its weights, but for defaults of the recipe.
+
+    `teachers` are the digests of those who teach, if any, by their name or file.
 
     So a training may go on although recipes have learnt new words meanwhile. Into how many parts batches are split is
     not among it: a training may go on with another number of ranks.
     """
     parts = {key: value for key, value in _said(recipe).items() if key not in ("name", "presets")}
     spec = {"architecture": _said(card.arch), **parts, "seed": seed, "images": data_digest}
+    spec |= {"teachers": dict(teachers)} if teachers else {}
     return {key: json.dumps(value, sort_keys=True) for key, value in spec.items()}
 
 

@@ -31,7 +31,7 @@ def test_a_step_of_the_card(name):
     recipe = CATALOG.recipe(card.recipe)
     if recipe.attack is not None:
         recipe = replace(recipe, attack=replace(recipe.attack, steps=2))
-    setting = prepare(card, recipe, 0, data=synthetic(card.dataset))
+    setting = prepare(card, recipe, 0, data=synthetic(card.dataset), rehearsal=True)
     epoch = recipe.full
     before = [parameter.detach().clone() for parameter in setting.model.parameters()]
     batch = Pipeline(setting.data, recipe, 0)[epoch, setting.fitted[:2]]
@@ -42,7 +42,7 @@ def test_a_step_of_the_card(name):
     assert sums[0] > 0
     assert (sums[1] > 0) == (recipe.ews is not None)
     moved = [not torch.equal(old, new) for old, new in zip(before, setting.model.parameters(), strict=True)]
-    assert np.mean(moved) > 0.9
+    assert np.mean(moved) > 0.8  # of routers whose heads begin at zero some move from the second step on
     assert all(torch.isfinite(parameter).all() for parameter in setting.model.parameters())
 
 
