@@ -1,5 +1,6 @@
 """Everything that one training works with."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,10 +14,12 @@ from rbench.datasets import Dataset
 from rbench.errors import UsageError
 from rbench.recipe import Optimiser, Recipe
 from rbench.rng import seed_of, seeded
-from rbench.training.batches import origins_of, split, stratified
+from rbench.training.batches import fetch, origins_of, split, stratified
 from rbench.training.ews.search import Enhancer
 from rbench.training.objectives import Objective, standard
 from rbench.training.ranks import ALONE, Ranks
+from rbench.training.start import begin
+from rbench.training.state import Weights
 from rbench.types import IntArray, ModelCard
 
 MOMENTUM = 0.9
@@ -81,10 +84,12 @@ def prepare(
     data: Dataset | None = None,
     ranks: Ranks = ALONE,
     accumulate: int = 1,
+    start: Sequence[Weights] = (),
 ) -> Setting:
     """Resolve everything that card and recipe name, with the weights of a fresh network drawn from `seed`.
 
-    `data` is used in the place of the recipe's own. Raises `UsageError` for parts that do not go together.
+    `start` are the weights to start from, in the order of the recipe's; none for a dry run. `data` is used in the
+    place of the recipe's own. Raises `UsageError` for parts that do not go together.
     """
     where = device or torch.device("cpu")
     objective = _objective(recipe)
@@ -100,6 +105,8 @@ def prepare(
         model: nn.Module = build().to(where)
     if where.type == "cuda":
         model = model.to(memory_format=torch.channels_last)
+    if recipe.start is not None:
+        begin(model, recipe, start, fetch(data, fitted[:1]).x.to(where))
     optimiser = _optimiser(model, recipe.optimiser)
     enhancer, searched = None, fitted[:0]
     if recipe.ews is not None:
@@ -132,7 +139,7 @@ def _held_out(data: Dataset, count: int) -> tuple[IntArray, IntArray]:
 
 
 def _optimiser(model: nn.Module, chosen: Optimiser) -> torch.optim.Optimizer:
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [{"params": parameters}]
     if not chosen.decay_norms:
         flat = [parameter for parameter in parameters if parameter.dim() <= 1]

@@ -19,14 +19,20 @@ from rbench.types import ModelCard
 Weights = dict[str, Tensor]
 
 
-def manifest(card: ModelCard, recipe: Recipe, seed: int, data_digest: str) -> dict[str, str]:
+def manifest(
+    card: ModelCard, recipe: Recipe, seed: int, data_digest: str, started: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """What a training folder belongs to: everything that may move its weights, but for defaults of the recipe.
+
+    `started` are the sha256 of the weights that it starts from, by model, if it starts from any.
 
     So a training may go on although recipes have learnt new words meanwhile. Into how many parts batches are split is
     not among it: a training may go on with another number of ranks.
     """
     parts = {key: value for key, value in _said(recipe).items() if key not in ("name", "presets")}
     spec = {"architecture": _said(card.arch), **parts, "seed": seed, "images": data_digest}
+    if started:
+        spec["start weights"] = dict(started)
     return {key: json.dumps(value, sort_keys=True) for key, value in spec.items()}
 
 
