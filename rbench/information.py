@@ -95,6 +95,8 @@ def class_conditional(
     if not len(a) == len(b) == len(classes):
         raise UsageError(f"mutual information needs as many labels as pairs; there are {len(classes)} of {len(a)}.")
     kinds, counts = np.unique(classes, return_counts=True)
+    if len(counts) == 0 or counts.min() < 2:
+        raise UsageError("information given the class needs two samples or more of every class; take more images.")
     parts = [edge(a[classes == kind], b[classes == kind], published=published, seed=seed) for kind in kinds]
     shares = counts / counts.sum()
     bits, null, ceiling = (shares @ np.array([(part.bits, part.null, part.ceiling) for part in parts])).tolist()

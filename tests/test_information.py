@@ -212,7 +212,7 @@ def test_features_of_any_shape_are_flattened():
         (lambda: edge([1.0], [1.0]), "pairs, two or more"),
         (lambda: edge([1.0, np.nan], [1.0, 2.0]), "some are NaN or infinite"),
         (lambda: class_conditional([1.0, 2.0], [1.0, 2.0], [0]), "there are 1 of 2"),
-        (lambda: class_conditional([1.0, 2.0], [1.0, 2.0], [0, 1]), "pairs, two or more"),
+        (lambda: class_conditional([1.0, 2.0], [1.0, 2.0], [0, 1]), "two samples or more of every class"),
     ],
 )
 def test_what_is_no_sample_is_refused(ask, message):
