@@ -93,7 +93,8 @@ def _joined(residual: Tensor, shortcut: Tensor, dropout: nn.Module | None, mask:
 class ResNet(nn.Module):
     """Stem, four stages of blocks with 64 to 512 planes, global average pooling, linear classifier.
 
-    The stem for CIFAR is conv3x3-BN-ReLU, that for ImageNet conv7x7 (stride 2)-BN-ReLU and 3x3 max-pooling (stride 2).
+    The stem for CIFAR is conv3x3-BN-ReLU, that for ImageNet conv7x7 (stride 2)-BN-ReLU and 3x3 max-pooling (stride 2);
+    a pooled one for CIFAR has the convolution of the first and the pooling of the second.
     """
 
     def __init__(
@@ -103,16 +104,16 @@ class ResNet(nn.Module):
         normalise: nn.Module,
         *,
         block: type[ResNetBlock] | type[Bottleneck] = ResNetBlock,
-        stem: Literal["cifar", "imagenet"] = "cifar",
+        stem: Literal["cifar", "imagenet", "pooled"] = "cifar",
         dropout: float = 0.0,
     ) -> None:
         """`depths` are the blocks of each stage."""
         super().__init__()
         self.normalise = normalise
-        small = stem == "cifar"
+        small = stem != "imagenet"
         self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False) if small else nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.pool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        self.pool = nn.Identity() if stem == "cifar" else nn.MaxPool2d(3, 2, 1)
         width = 64
         for index, (depth, planes) in enumerate(zip(depths, (64, 128, 256, 512), strict=True), 1):
             blocks = []
@@ -138,14 +139,18 @@ class ResNet(nn.Module):
         return self.linear(torch.mean(h, dim=(2, 3)))
 
 
-def resnet18(classes: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> ResNet:
+def resnet18(
+    classes: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    stem: Literal["cifar", "pooled"] = "cifar",
+) -> ResNet:
     """ResNet-18 for CIFAR: 2 blocks a stage, 11,173,962 parameters at 10 classes.
 
     Without `mean` and `std` images go in as they are.
     """
-    return ResNet(
-        [2, 2, 2, 2], classes, Normalise(mean, std) if mean is not None and std is not None else nn.Identity()
-    )
+    normalise = Normalise(mean, std) if mean is not None and std is not None else nn.Identity()
+    return ResNet([2, 2, 2, 2], classes, normalise, stem=stem)
 
 
 def resnet50(

@@ -41,8 +41,12 @@ def test_a_step_of_the_card(name):
     assert torch.isfinite(sums).all()
     assert sums[0] > 0
     assert (sums[1] > 0) == (recipe.ews is not None)
-    moved = [not torch.equal(old, new) for old, new in zip(before, setting.model.parameters(), strict=True)]
-    assert np.mean(moved) > 0.9
+    after = list(setting.model.parameters())
+    moved = {id(new): not torch.equal(old, new) for old, new in zip(before, after, strict=True)}
+    assert np.mean([moved[id(new)] for new in after if new.requires_grad]) > 0.9
+    frozen = [moved[id(new)] for new in after if not new.requires_grad]
+    assert not any(frozen)
+    assert bool(frozen) == (recipe.parts is not None)
     assert all(torch.isfinite(parameter).all() for parameter in setting.model.parameters())
 
 
