@@ -91,7 +91,7 @@ def _joined(residual: Tensor, shortcut: Tensor, dropout: nn.Module | None, mask:
     return F.relu((residual if dropout is None else dropout(residual)) + shortcut)
 
 
-Stem = Literal["cifar", "imagenet", "digits"]
+Stem = Literal["cifar", "imagenet", "digits", "pooled"]
 WIDTHS = (64, 128, 256, 512)
 
 
@@ -99,7 +99,8 @@ class ResNet(nn.Module):
     """Stem, four stages of blocks with 64 to 512 planes, global average pooling, linear classifier.
 
     The stem for CIFAR is conv3x3-BN-ReLU, that for ImageNet conv7x7 (stride 2)-BN-ReLU and 3x3 max-pooling (stride 2),
-    that for digits conv3x3 (stride 2)-BN-ReLU. Without classes there is no classifier, and the features come out.
+    that for digits conv3x3 (stride 2)-BN-ReLU; a pooled one for CIFAR has the convolution of the first and the pooling
+    of the second. Without classes there is no classifier, and the features come out.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class ResNet(nn.Module):
         width = widths[0]
         self.conv1 = stem_convolution(stem, width)
         self.bn1 = nn.BatchNorm2d(width)
-        self.pool = nn.MaxPool2d(3, 2, 1) if stem == "imagenet" else nn.Identity()
+        self.pool = nn.MaxPool2d(3, 2, 1) if stem in ("imagenet", "pooled") else nn.Identity()
         for index, (depth, planes) in enumerate(zip(depths, widths, strict=True), 1):
             blocks = []
             for place in range(depth):
@@ -187,12 +188,17 @@ def check_stages(one: str, depths: Sequence[int], other: str, widths: Sequence[i
         )
 
 
-def resnet18(classes: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> ResNet:
+def resnet18(
+    classes: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    stem: Literal["cifar", "pooled"] = "cifar",
+) -> ResNet:
     """ResNet-18 for CIFAR: 2 blocks a stage, 11,173,962 parameters at 10 classes.
 
     Without `mean` and `std` images go in as they are.
     """
-    return resnet(classes, [2, 2, 2, 2], mean=mean, std=std)
+    return resnet(classes, [2, 2, 2, 2], mean=mean, std=std, stem=stem)
 
 
 def resnet34(classes: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> ResNet:

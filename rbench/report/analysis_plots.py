@@ -92,5 +92,44 @@ def filters(frame: "pd.DataFrame", protocol: str) -> "Figure":
     return figure
 
 
+def dependence(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each condition the information of neighbouring layers by layer; hollow where it is not to be trusted."""
+    conditions, models = _unique(frame, "condition"), _unique(frame, "model")
+    figure, axes = canvas(3.4 * len(conditions), 3.4, columns=len(conditions))
+    for each, condition in zip(axes, conditions, strict=True):
+        for index, model in enumerate(models):
+            part = frame[(frame.condition == condition) & (frame.model == model)]
+            each.plot(part.layer, part.bits, "-", color=colour(index), linewidth=1.4, label=model)
+            each.plot(part.layer, part.null, ":", color=colour(index), linewidth=1.2)
+            for doubted, face in ((False, colour(index)), (True, "white")):
+                own = part[(part.doubt != "") == doubted]
+                each.plot(own.layer, own.bits, marker(index), color=colour(index), markerfacecolor=face, markersize=5)
+        each.set(title=condition, xlabel="layer, and the one before it")
+        each.set_ylim(bottom=min(0.0, float(frame.bits.min())) - 0.05)
+    axes[0].set_ylabel("information given the class (bits)")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(models))
+    few = int((frame.doubt != "").sum())
+    text = f"hollow: too few images ({few} of {len(frame)}); dotted: what they give where nothing is to be found"
+    figure.suptitle(f"{protocol}\n{text}", fontsize=9)
+    return figure
+
+
+def distance(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """The difference of errors by the norm of the difference of weights in f_b, a mark for each model and condition."""
+    conditions, models = _unique(frame, "condition"), _unique(frame, "model")
+    figure, (axes,) = canvas(5.2, 3.8)
+    for place, condition in enumerate(conditions):
+        for index, model in enumerate(models):
+            part = frame[(frame.condition == condition) & (frame.model == model)]
+            label = f"{model}, {condition}"
+            axes.plot(part.norm_f_b, 100 * part.difference, marker(place), color=colour(index), label=label)
+    axes.axhline(0, color="black", linewidth=0.8)
+    against = ", ".join(_unique(frame, "against"))
+    axes.set(xlabel="norm of the difference of weights in f_b", ylabel=f"error minus that of\n{against} (points)")
+    axes.legend(frameon=False, fontsize=7)
+    figure.suptitle(protocol, fontsize=9)
+    return figure
+
+
 def _unique(frame: "pd.DataFrame", column: str) -> list[str]:
     return list(dict.fromkeys(frame[column]))

@@ -21,6 +21,7 @@ from rbench.types import Call, Suite
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def analyse(
 ) -> Analysis:
     """Ask the networks that an analysis makes of each model about clean, corrupted and adversarial images of a suite.
 
-    `options` are the analysis' own, such as `rho`, `subnets` and `seed`. Writes the data as CSV and the figure as PNG
-    and PDF. Raises `UsageError` for an unknown analysis, and as the analysis does.
+    A model may be "name@file": the network of that name with the weights in a file. `options` are the analysis' own,
+    such as `rho`, `subnets` and `seed`. Writes the data as CSV and the figure as PNG and PDF. Raises `UsageError` for
+    an unknown analysis, and as the analysis does.
     """
     if name not in analysis.names():
         raise unknown("analysis", name, analysis.names())
@@ -90,17 +92,30 @@ def _rows(
     progress: bool,
 ) -> list[dict[str, Any]]:
     """What one model's networks make of the images, each network under each condition; or rows of its analysis."""
+    import numpy as np
+    import torch
+
     from rbench.analysis.asked import Asked
     from rbench.analysis.measured import measured
     from rbench.analysis.shown import show
+    from rbench.bench import load_images
     from rbench.catalog import bind
 
-    network = subject_of(catalog, model, Variant(), spec).load().to(device_of(device, None))
+    where, dataset = device_of(device, None), dataset_of(spec)
+    network = _loaded(catalog, spec, model).to(where)
+    shower = partial(show, dataset=dataset, threat=spec.threat, limit=limit, corruption=corruption, severity=severity)
+    offered = {
+        "model": network,
+        "asked": Asked(dataset, spec.threat, limit),
+        "x": load_images(dataset, np.arange(1), torch.device(where))[0],
+        "load": partial(_loaded, catalog, spec),
+        "show": shower,
+    }
+    wanted = offered.keys() & signature(resolve(call.use)).parameters.keys()
+    found = bind(call, given=wanted)(**{key: offered[key] for key in wanted})
     if _looks_itself(call):
-        asked = Asked(dataset_of(spec), spec.threat, limit)
-        return [{"model": model, **row} for row in bind(call, given=["model", "asked"])(model=network, asked=asked)]
-    variants = bind(call, given=["model"])(model=network)
-    shown = show(network, dataset_of(spec), spec.threat, limit, corruption, severity)
+        return [{"model": model, **row} for row in found]
+    variants, shown = found, shower(network)
     rows = []
     with progress_bar(show=progress) as bar:
         bar.begin(model, 0, len(variants) * len(shown))
@@ -113,6 +128,12 @@ def _rows(
 def _looks_itself(call: Call) -> bool:
     """Whether an analysis looks at images itself, in the place of naming networks that are shown some."""
     return "asked" in signature(resolve(call.use)).parameters
+
+
+def _loaded(catalog: Catalog, spec: Suite, name: str) -> "nn.Module":
+    """A model of the catalog or of code; "name@file" is the one of that name with the weights in a file."""
+    model, _, file = name.partition("@")
+    return subject_of(catalog, model, Variant(weights_file=file or None), spec).load()
 
 
 def _frame(rows: dict[str, list[dict[str, Any]]]) -> "pd.DataFrame":

@@ -24,6 +24,7 @@ from rbench.training.progress import Report, bar
 from rbench.training.ranks import joined
 from rbench.training.selection import measure
 from rbench.training.setting import Setting, prepare
+from rbench.training.start import Origin, digests, found_for
 from rbench.training.step import search, step
 from rbench.types import IntArray, ModelCard
 
@@ -34,6 +35,7 @@ def train(
     *,
     out: Path,
     seed: int | None = None,
+    start: Sequence[Origin] = (),
     progress: bool = True,
     device: str | None = None,
     accumulate: int = 1,
@@ -44,7 +46,8 @@ def train(
 ) -> TrainResult:
     """Train `card`'s architecture by `recipe` in the folder `out`, going on where an earlier call with it stopped.
 
-    Writes `weights.safetensors` (the epoch that the held-out images picked), `state.pt` (every epoch, and when it is
+    Where the recipe says so it starts from the weights of `start`, of which `rbench.training.start` tells. Writes
+    `weights.safetensors` (the epoch that the held-out images picked), `state.pt` (every epoch, and when it is
     asked to stop), `metrics.csv` and `curve.png`. On the CPU the weights are bit-identical however often the training
     was interrupted, for one number of threads and ranks, on which sums depend. `accumulate` splits batches that do not
     fit; `workers` processes make them (by default none on a CPU); both are free to change on the way. `track` names
@@ -54,8 +57,9 @@ def train(
     """
     with joined(device) as (ranks, where), threads(recipe.threads), ExitStack() as stack:
         chosen = recipe.seed if seed is None else seed
-        setting = prepare(card, recipe, chosen, where, ranks=ranks, accumulate=accumulate, catalog=catalog)
-        expected = states.manifest(card, recipe, chosen, setting.data.digest, setting.taught_by)
+        found = found_for(recipe, start)
+        setting = prepare(card, recipe, chosen, where, ranks=ranks, accumulate=accumulate, start=found, catalog=catalog)
+        expected = states.manifest(card, recipe, chosen, setting.data.digest, setting.taught_by, digests(start))
         course = _taken_up(setting, made(out) / "state.pt", expected)
         done = course.epoch * setting.batches + course.iteration
         show = progress and ranks.first

@@ -18,6 +18,7 @@ from rbench.training.loop import train
 from rbench.training.progress import bar
 from rbench.training.publish import publish
 from rbench.training.ranks import shared, speaks
+from rbench.training.start import Origin, origins
 from rbench.types import ModelCard
 from rbench.workers import Workers
 
@@ -33,6 +34,7 @@ class Training:
     seed: int
     folder: Path
     published: bool  # whether the card promises the weights: of the recipe as it is and of its own seed
+    start: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def training(
 ) -> Training:
     """The training of a model of the catalog in `out/<name>/seed<k>`, or deeper if its recipe is changed.
 
-    Raises `UsageError` for a model without a recipe, an unknown preset, and changes that the recipe does not admit.
+    Raises `UsageError` for a model without a recipe, an unknown preset, changes that the recipe does not admit, and
+    weights of another architecture to start from.
     """
     card = catalog.model(name)
     if card.recipe is None:
@@ -67,7 +70,8 @@ def training(
     recipe = catalog.recipe(card.recipe, preset=preset, override=override)
     chosen = recipe.seed if seed is None else checked_seed(seed)
     label = _label(preset, override or {})
-    return Training(card, recipe, chosen, out / name / label / f"seed{chosen}", not label and chosen == recipe.seed)
+    folder, published = out / name / label / f"seed{chosen}", not label and chosen == recipe.seed
+    return Training(card, recipe, chosen, folder, published, origins(catalog, card, recipe))
 
 
 def _label(preset: str | None, override: Mapping[str, Any]) -> str:
@@ -137,4 +141,6 @@ def _one(bench: Bench, index: int, asked: Training) -> tuple[int, TrainResult]:
 
 
 def _trained(asked: Training, means: Means, **options: Any) -> TrainResult:
-    return train(asked.card, asked.recipe, out=asked.folder, seed=asked.seed, **vars(means), **options)
+    return train(
+        asked.card, asked.recipe, out=asked.folder, seed=asked.seed, start=asked.start, **vars(means), **options
+    )

@@ -1,5 +1,6 @@
 """Everything that one training works with."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,10 +14,12 @@ from rbench.datasets import Dataset
 from rbench.errors import UsageError
 from rbench.recipe import Optimiser, Recipe
 from rbench.rng import seed_of, seeded
-from rbench.training.batches import origins_of, split, stratified
+from rbench.training.batches import fetch, origins_of, split, stratified
 from rbench.training.ews.search import Enhancer
 from rbench.training.objectives import Objective, standard
 from rbench.training.ranks import ALONE, Ranks
+from rbench.training.start import begin
+from rbench.training.state import Weights
 from rbench.training.teachers import Teacher, teachers_of
 from rbench.types import IntArray, ModelCard
 
@@ -88,14 +91,15 @@ def prepare(
     data: Dataset | None = None,
     ranks: Ranks = ALONE,
     accumulate: int = 1,
+    start: Sequence[Weights] = (),
     catalog: Catalog | None = None,
     rehearsal: bool = False,
 ) -> Setting:
     """Resolve everything that card and recipe name, with the weights of a fresh network drawn from `seed`.
 
-    `data` is used in the place of the recipe's own. Teachers are models of `catalog`; in a `rehearsal` those whose
-    weights are missing are not trained. Raises `UsageError` for parts that do not go together, and `MissingError` for
-    teachers without weights.
+    `start` are the weights to start from, in the order of the recipe's; none for a dry run. `data` is used in the
+    place of the recipe's own. Teachers are models of `catalog`; in a `rehearsal` those whose weights are missing are
+    not trained. Raises `UsageError` for parts that do not go together, and `MissingError` for teachers without weights.
     """
     where = device or torch.device("cpu")
     objective = _objective(recipe)
@@ -112,6 +116,8 @@ def prepare(
         model: nn.Module = build().to(where)
     if where.type == "cuda":
         model = model.to(memory_format=torch.channels_last)
+    if recipe.start is not None:
+        begin(model, recipe, start, fetch(data, fitted[:1]).x.to(where))
     optimiser = _optimiser(model, recipe.optimiser)
     enhancer, searched = None, fitted[:0]
     if recipe.ews is not None:
@@ -159,7 +165,7 @@ def _optimiser(model: nn.Module, chosen: Optimiser) -> torch.optim.Optimizer:
 
 def _groups(model: nn.Module, chosen: Optimiser) -> list[dict[str, Any]]:
     """The parameters, apart by their share of the learning rate and by whether their weights decay."""
-    named = list(model.named_parameters())
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     for prefix in chosen.shares:
         if not any(_begins(name, prefix) for name, _ in named):
             parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name, _ in named))

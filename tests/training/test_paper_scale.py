@@ -41,8 +41,13 @@ def test_a_step_of_the_card(name):
     assert torch.isfinite(sums).all()
     assert sums[0] > 0
     assert (sums[1] > 0) == (recipe.ews is not None)
-    moved = [not torch.equal(old, new) for old, new in zip(before, setting.model.parameters(), strict=True)]
-    assert np.mean(moved) > 0.8  # of routers whose heads begin at zero some move from the second step on
+    after = list(setting.model.parameters())
+    moved = {id(new): not torch.equal(old, new) for old, new in zip(before, after, strict=True)}
+    # Of routers whose heads begin at zero some move from the second step on.
+    assert np.mean([moved[id(new)] for new in after if new.requires_grad]) > 0.8
+    frozen = [moved[id(new)] for new in after if not new.requires_grad]
+    assert not any(frozen)
+    assert bool(frozen) == (recipe.parts is not None)
     assert all(torch.isfinite(parameter).all() for parameter in setting.model.parameters())
 
 
