@@ -171,7 +171,7 @@ def test_dropout_cards_differ_in_the_architecture_alone():
 
 def test_digits_are_never_mirrored_and_their_bits_do_not_depend_on_cores():
     digits = [CATALOG.recipe(name) for name in RECIPES if name.endswith("-digits")]
-    assert len(digits) == 14
+    assert len(digits) == 16
     assert not any(recipe.augment.flip for recipe in digits)
     assert {recipe.threads for recipe in digits} == {1}
 
