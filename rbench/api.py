@@ -218,7 +218,7 @@ def estimate(
     options: dict[str, Any] = {"seed": seed, "preset": preset, "override": override}
     asked = [training(catalog, name, _training_folder(None), **options) for name in _matching(catalog, names)]
     with interruptible():
-        return [estimated(each, Means(device, accumulate), progress=progress) for each in asked]
+        return [estimated(each, Means(device, accumulate), progress=progress, catalog=catalog) for each in asked]
 
 
 def _matching(catalog: Catalog, names: str | Sequence[str]) -> list[str]:

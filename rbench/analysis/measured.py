@@ -20,22 +20,31 @@ def check(rho: float, subnets: int) -> None:
         raise UsageError(f"subnets = {subnets} must be at least 1.")
 
 
-class Variant(NamedTuple):
-    """A network, images [B, C, H, W] to logits [B, K], and the labels that tell it from others."""
+Blocks = Sequence[tuple[Tensor, Tensor]]
 
-    labels: Mapping[str, int]
+
+class Variant(NamedTuple):
+    """A network, images [B, C, H, W] to logits [B, K], and the labels that tell it from others.
+
+    `measure(condition, blocks)` is what is asked about it, by default `means`.
+    """
+
+    labels: Mapping[str, str | int | float]
     network: Callable[[Tensor], Tensor]
+    measure: Callable[[str, Blocks], Mapping[str, str | float]] | None = None
 
 
 def measured(variants: Sequence[Variant], shown: Shown) -> Iterator[dict[str, str | int | float]]:
-    """The mean confidence in the true class and the error of each network under each condition, row by row."""
-    for labels, network in variants:
+    """What is asked about each network under each condition, row by row."""
+    for labels, network, measure in variants:
         for condition, blocks in shown.items():
-            yield {**labels, "condition": condition, **_means(network, blocks)}
+            found = means(network, blocks) if measure is None else measure(condition, blocks)
+            yield {**labels, "condition": condition, **found}
 
 
 @torch.no_grad()
-def _means(network: Callable[[Tensor], Tensor], blocks: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
+def means(network: Callable[[Tensor], Tensor], blocks: Blocks) -> dict[str, float]:
+    """The mean confidence in the true class and the error."""
     sums = torch.zeros(3, dtype=torch.float64)
     for x, y in blocks:
         p = torch.softmax(network(x), dim=1)

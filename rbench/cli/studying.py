@@ -44,8 +44,8 @@ def study(
 
 @app.command()
 def analyse(
-    name: Annotated[str, typer.Argument(help="confidence (of subnets) or blocks (one of them reduced).")],
-    model: Annotated[list[str], typer.Option("--model", help="A model to analyse; may be repeated.")],
+    name: Annotated[str, typer.Argument(help="confidence, blocks, dependence or distance.")],
+    model: Annotated[list[str], typer.Option("--model", help="A model to analyse, or name@weights; may be repeated.")],
     suite: words.SuiteName,
     limit: Annotated[int, typer.Option(min=2, help="The first so many images.")] = 500,
     corruption: Annotated[str, typer.Option(help="The corruption that is shown.")] = "fog",

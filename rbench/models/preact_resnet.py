@@ -38,12 +38,12 @@ class PreActBlock(nn.Module):
         Dropout is off in subnets, as in the program of Guo, Stutz and Schiele.
         """
         activated = F.relu(self.bn1(x))
-        shortcut = x if self.shortcut is None else self.shortcut(activated)
         inner = F.relu(self.bn2(self.conv1(activated)))
+        residual = self.conv2(inner if mask is None else mask.inner(inner))
+        shortcut = x if self.shortcut is None else self.shortcut(activated)  # last: splits count layers as they run
         if mask is None:
-            residual = self.conv2(inner)
             return (residual if self.dropout is None else self.dropout(residual)) + shortcut
-        return mask.join(self.conv2(mask.inner(inner)), shortcut)
+        return mask.join(residual, shortcut)
 
 
 class PreActResNet(nn.Module):

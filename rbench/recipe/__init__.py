@@ -1,8 +1,9 @@
 """The nouns of training: recipes, as TOML on the shelf spells them. Frozen, and free of torch.
 
 A recipe is made of parts that combine freely: what is minimised (`objective`, `attack`, `augmix`), at which weights
-(`awp`), what else is trained along (`ews`), on which images (`augment`), and how (`optimiser`, `schedule`). A default
-never changes its meaning, since states of trainings leave it unsaid: what is new gets a new word.
+(`awp`), what else is trained along (`ews`), from where on and what of it (`start`, `parts`), on which images
+(`augment`), and how (`optimiser`, `schedule`). A default never changes its meaning, since states of trainings leave it
+unsaid: what is new gets a new word.
 """
 
 from collections.abc import Mapping
@@ -13,11 +14,24 @@ from rbench.errors import UsageError
 from rbench.recipe.adversary import Awp, InnerAttack
 from rbench.recipe.fitting import Optimiser, Schedule, Selection
 from rbench.recipe.images import Augment, AugMix
+from rbench.recipe.parts import Parts, Start, together
 from rbench.recipe.ranges import at_least, below_one
 from rbench.recipe.subnets import Ews
 from rbench.types import STRICT, Call
 
-__all__ = ["AugMix", "Augment", "Awp", "Ews", "InnerAttack", "Optimiser", "Recipe", "Schedule", "Selection"]
+__all__ = [
+    "AugMix",
+    "Augment",
+    "Awp",
+    "Ews",
+    "InnerAttack",
+    "Optimiser",
+    "Parts",
+    "Recipe",
+    "Schedule",
+    "Selection",
+    "Start",
+]
 
 
 @dataclass(frozen=True)
@@ -48,11 +62,14 @@ class Recipe:
     attack: InnerAttack | None = None
     awp: Awp | None = None
     ews: Ews | None = None
+    start: Start | None = None
+    parts: Parts | None = None
     selection: Selection = field(default_factory=Selection)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         at_least(1, "", self, "epochs", "batch", "holdout", "threads")
+        together(self.start, self.parts)
         below_one("", self, "label_smoothing")
         for table, part in {"schedule": self.schedule, "awp": self.awp, "attack": self.attack}.items():
             if part is not None and not 0 <= part.warmup < self.epochs:

@@ -1,7 +1,8 @@
 """How weights are fitted: optimiser, learning rate by epoch, and which epoch is kept."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from rbench.errors import UsageError
@@ -14,7 +15,8 @@ class Optimiser:
     """Stochastic gradient descent, with `momentum` 0.9 unless given, or AdamW, which has its own.
 
     `clip` cuts the gradient to that norm. `decay_norms = false` spares tensors of one dimension the weight decay: what
-    norms scale and shift by, and biases.
+    norms scale and shift by, and biases. `shares` gives parts of the network, by the beginnings of their parameters'
+    names, that share of the learning rate: `shares = { router = 0.1 }`.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -25,9 +27,13 @@ class Optimiser:
     decay_norms: bool = True
     nesterov: bool = False
     clip: float | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         positive("optimiser", self, "lr", "clip")
+        for part, share in self.shares.items():
+            if not share > 0:
+                raise UsageError(f"optimiser.shares.{part} = {share} must be greater than 0.")
         at_least(0, "optimiser.", self, "weight_decay")
         below_one("optimiser.", self, "momentum")
         if self.kind != "sgd" and (self.momentum is not None or self.nesterov):
@@ -80,12 +86,19 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Selection:
-    """The attack on held-out images that picks the best epoch; without a threat, clean accuracy picks it."""
+    """The attack on held-out images that picks the best epoch; without a threat, clean accuracy picks it.
+
+    With a threat it is the epoch of the highest robust accuracy or, `by = "w-robust"`, of the highest mean of clean and
+    robust accuracy.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     threat: Threat | None = None
     steps: int = 20
     rel_step: str = "1/4"
+    by: Literal["robust", "w-robust"] = "robust"
 
     def __post_init__(self) -> None:
         attack_of_steps("selection", self)
+        if self.by != "robust" and self.threat is None:
+            raise UsageError(f"selection.by = {self.by!r} needs a robust accuracy; give selection.threat.")

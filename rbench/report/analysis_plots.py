@@ -55,5 +55,81 @@ def blocks(frame: "pd.DataFrame", protocol: str) -> "Figure":
     return figure
 
 
+def detector(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each attack the AUC of each model's detector, with its interval; half is chance."""
+    attacks, models = _unique(frame, "attack"), _unique(frame, "model")
+    figure, (axes,) = canvas(4.6, 3.4)
+    for index, model in enumerate(models):
+        part = frame[frame.model == model]
+        places = np.arange(len(part)) + 0.1 * (index - (len(models) - 1) / 2)
+        bars = 100 * np.array([part.auc - part.low, part.high - part.auc])
+        axes.errorbar(
+            places, 100 * part.auc, bars, fmt=marker(index), color=colour(index), linewidth=1.4, capsize=2, label=model
+        )
+    axes.axhline(50, color="black", linestyle=":", linewidth=1)
+    axes.set(ylabel="AUC, clean against adversarial (%)", ylim=(-2, 102))
+    axes.set_xticks(range(len(attacks)), attacks)
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(models))
+    figure.suptitle(f"{protocol}\n95% intervals; dotted: chance", fontsize=9)
+    return figure
+
+
+def filters(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each model the distribution of its filters' mean weights, a line a condition, over all layers."""
+    models = _unique(frame, "model")
+    figure, axes = canvas(3.4 * len(models), 3.4, columns=len(models))
+    reach = float(np.quantile(frame.weight.abs(), 0.99)) or 1.0
+    edges = np.linspace(-reach, reach, 41).tolist()
+    for each, model in zip(axes, models, strict=True):
+        own = frame[frame.model == model]
+        for index, condition in enumerate(_unique(own, "condition")):
+            values = own[own.condition == condition].weight.clip(-reach, reach)
+            each.hist(values, bins=edges, histtype="step", density=True, color=colour(index), label=condition)
+        each.set(title=model, xlabel="mean weight of a filter")
+        each.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel("density")
+    figure.suptitle(f"{protocol}\nthe outermost 1% stand at the ends", fontsize=9)
+    return figure
+
+
+def dependence(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each condition the information of neighbouring layers by layer; hollow where it is not to be trusted."""
+    conditions, models = _unique(frame, "condition"), _unique(frame, "model")
+    figure, axes = canvas(3.4 * len(conditions), 3.4, columns=len(conditions))
+    for each, condition in zip(axes, conditions, strict=True):
+        for index, model in enumerate(models):
+            part = frame[(frame.condition == condition) & (frame.model == model)]
+            each.plot(part.layer, part.bits, "-", color=colour(index), linewidth=1.4, label=model)
+            each.plot(part.layer, part.null, ":", color=colour(index), linewidth=1.2)
+            for doubted, face in ((False, colour(index)), (True, "white")):
+                own = part[(part.doubt != "") == doubted]
+                each.plot(own.layer, own.bits, marker(index), color=colour(index), markerfacecolor=face, markersize=5)
+        each.set(title=condition, xlabel="layer, and the one before it")
+        each.set_ylim(bottom=min(0.0, float(frame.bits.min())) - 0.05)
+    axes[0].set_ylabel("information given the class (bits)")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(models))
+    few = int((frame.doubt != "").sum())
+    text = f"hollow: too few images ({few} of {len(frame)}); dotted: what they give where nothing is to be found"
+    figure.suptitle(f"{protocol}\n{text}", fontsize=9)
+    return figure
+
+
+def distance(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """The difference of errors by the norm of the difference of weights in f_b, a mark for each model and condition."""
+    conditions, models = _unique(frame, "condition"), _unique(frame, "model")
+    figure, (axes,) = canvas(5.2, 3.8)
+    for place, condition in enumerate(conditions):
+        for index, model in enumerate(models):
+            part = frame[(frame.condition == condition) & (frame.model == model)]
+            label = f"{model}, {condition}"
+            axes.plot(part.norm_f_b, 100 * part.difference, marker(place), color=colour(index), label=label)
+    axes.axhline(0, color="black", linewidth=0.8)
+    against = ", ".join(_unique(frame, "against"))
+    axes.set(xlabel="norm of the difference of weights in f_b", ylabel=f"error minus that of\n{against} (points)")
+    axes.legend(frameon=False, fontsize=7)
+    figure.suptitle(protocol, fontsize=9)
+    return figure
+
+
 def _unique(frame: "pd.DataFrame", column: str) -> list[str]:
     return list(dict.fromkeys(frame[column]))

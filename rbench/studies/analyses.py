@@ -21,6 +21,7 @@ from rbench.types import Call, Suite
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def analyse(
 ) -> Analysis:
     """Ask the networks that an analysis makes of each model about clean, corrupted and adversarial images of a suite.
 
-    `options` are the analysis' own, such as `rho`, `subnets` and `seed`. Writes the data as CSV and the figure as PNG
-    and PDF. Raises `UsageError` for an unknown analysis, and as the analysis does.
+    A model may be "name@file": the network of that name with the weights in a file. `options` are the analysis' own,
+    such as `rho`, `subnets` and `seed`. Writes the data as CSV and the figure as PNG and PDF. Raises `UsageError` for
+    an unknown analysis, and as the analysis does.
     """
     if name not in analysis.names():
         raise unknown("analysis", name, analysis.names())
@@ -66,9 +68,11 @@ def analyse(
 
     with data_source(data_dir, download), interruptible():
         frame = _frame({model: ask(model, progress=progress) for model in models})
-        count = sum(map(len, blocks(min(limit, len(dataset_of(spec).labels)))))
-    said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
-    protocol = f"{spec.name}, {count} images; {corruption}, severity {severity}; {said}"
+        shown = min(limit, len(dataset_of(spec).labels))
+        count = shown if _looks_itself(call) else sum(map(len, blocks(shown)))
+    options_said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
+    altered = "" if _looks_itself(call) else f"{corruption}, severity {severity}"
+    protocol = "; ".join(filter(None, (f"{spec.name}, {count} images", altered, options_said)))
     pinned = digest_of([sorted(models), protocol])
     folder = Path(out) if out is not None else runs_root(runs) / "analyses" / f"{name}-{pinned[:8]}"
     _write(name, frame, protocol, folder)
@@ -87,14 +91,31 @@ def _rows(
     device: str | None,
     progress: bool,
 ) -> list[dict[str, Any]]:
-    """What one model's networks make of the images, each network under each condition."""
+    """What one model's networks make of the images, each network under each condition; or rows of its analysis."""
+    import numpy as np
+    import torch
+
+    from rbench.analysis.asked import Asked
     from rbench.analysis.measured import measured
     from rbench.analysis.shown import show
+    from rbench.bench import load_images
     from rbench.catalog import bind
 
-    network = subject_of(catalog, model, Variant(), spec).load().to(device_of(device, None))
-    variants = bind(call, given=["model"])(model=network)
-    shown = show(network, dataset_of(spec), spec.threat, limit, corruption, severity)
+    where, dataset = device_of(device, None), dataset_of(spec)
+    network = _loaded(catalog, spec, model).to(where)
+    shower = partial(show, dataset=dataset, threat=spec.threat, limit=limit, corruption=corruption, severity=severity)
+    offered = {
+        "model": network,
+        "asked": Asked(dataset, spec.threat, limit),
+        "x": load_images(dataset, np.arange(1), torch.device(where))[0],
+        "load": partial(_loaded, catalog, spec),
+        "show": shower,
+    }
+    wanted = offered.keys() & signature(resolve(call.use)).parameters.keys()
+    found = bind(call, given=wanted)(**{key: offered[key] for key in wanted})
+    if _looks_itself(call):
+        return [{"model": model, **row} for row in found]
+    variants, shown = found, shower(network)
     rows = []
     with progress_bar(show=progress) as bar:
         bar.begin(model, 0, len(variants) * len(shown))
@@ -102,6 +123,17 @@ def _rows(
             rows.append({"model": model, **row})
             bar.advance(1)
     return rows
+
+
+def _looks_itself(call: Call) -> bool:
+    """Whether an analysis looks at images itself, in the place of naming networks that are shown some."""
+    return "asked" in signature(resolve(call.use)).parameters
+
+
+def _loaded(catalog: Catalog, spec: Suite, name: str) -> "nn.Module":
+    """A model of the catalog or of code; "name@file" is the one of that name with the weights in a file."""
+    model, _, file = name.partition("@")
+    return subject_of(catalog, model, Variant(weights_file=file or None), spec).load()
 
 
 def _frame(rows: dict[str, list[dict[str, Any]]]) -> "pd.DataFrame":

@@ -42,10 +42,10 @@ class Course:
         loss, distilled, hits, count = self.sums
         return loss / count, distilled / count, hits / count
 
-    def end(self, row: Row, weights: dict[str, Tensor]) -> None:
-        """Close the running epoch."""
+    def end(self, row: Row, weights: dict[str, Tensor], by: str = "robust") -> None:
+        """Close the running epoch, whose weights are kept if it is the best one (see `best_of`)."""
         self.rows.append(row)
-        if best_of(self.rows) is row:
+        if best_of(self.rows, by) is row:
             self.best = {key: value.detach().clone() for key, value in weights.items()}
         self.begun, self.iteration, self.sums = False, 0, [0.0] * 4
         self.seconds, self.search = 0.0, 0.0

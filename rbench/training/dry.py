@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from rbench.catalog import Catalog
 from rbench.data.synthetic import synthetic
 from rbench.training.loop import threads
 from rbench.training.pipeline import Pipeline
@@ -55,15 +56,20 @@ class Estimate:
         )
 
 
-def estimate(asked: Training, means: Means, *, progress: bool = False) -> Estimate:
+def estimate(asked: Training, means: Means, *, progress: bool = False, catalog: Catalog | None = None) -> Estimate:
     """Time `TIMED` steps of a training, after some to warm up, on noise in the shape of its data.
+
+    Teachers whose weights are missing take as long as trained ones.
 
     On a CPU the batch is cut where it would take longer than a minute, and the times are scaled to the whole one.
     """
     recipe = asked.recipe
     with joined(means.device) as (ranks, where), threads(recipe.threads):
         data = synthetic(asked.card.dataset, copies=len(recipe.data.args.get("copies", ())))
-        setting = prepare(asked.card, recipe, asked.seed, where, data=data, ranks=ranks, accumulate=means.accumulate)
+        setting = prepare(
+            asked.card, recipe, asked.seed, where, data=data, ranks=ranks, accumulate=means.accumulate,
+            catalog=catalog, rehearsal=True,
+        )  # fmt: skip
         if where.type == "cuda":
             torch.cuda.reset_peak_memory_stats(where)
         with bar(asked.card.name, TIMED, 0, enabled=progress and ranks.first) as report:

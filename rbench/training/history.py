@@ -64,13 +64,21 @@ class TrainResult:
         return f"{self.name}, seed {self.seed}: epoch {self.best.epoch}, {held_out}; {self.published or self.weights}"
 
 
-def best_of(rows: Sequence[Row]) -> Row:
-    """The epoch of the highest robust, then of the highest clean held-out accuracy; of equal ones the earliest."""
-    return max(rows, key=_merit)  # of equal ones, max takes the first
+def best_of(rows: Sequence[Row], by: str = "robust") -> Row:
+    """The epoch of the highest robust, then of the highest clean held-out accuracy; of equal ones the earliest.
+
+    `by = "w-robust"`: first of the highest mean of both, then of the highest robust accuracy.
+    """
+    return max(rows, key=_w_robust if by == "w-robust" else _robust)  # of equal ones, max takes the first
 
 
-def _merit(row: Row) -> tuple[float, float]:
+def _robust(row: Row) -> tuple[float, float]:
     return (0.0 if row.robust is None else row.robust, row.clean)
+
+
+def _w_robust(row: Row) -> tuple[float, float]:
+    robust, clean = _robust(row)
+    return ((clean + robust) / 2, robust)
 
 
 def as_csv(rows: Sequence[Row]) -> str:

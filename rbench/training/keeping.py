@@ -35,6 +35,7 @@ def keep(
             "model": setting.model.state_dict(),
             "optimiser": setting.optimiser.state_dict(),
             "enhancer": setting.enhancer.state() if setting.enhancer else None,
+            "memory": setting.objective.memory.state() if setting.objective.memory else None,
         },
     )
     if row is not None:
@@ -42,9 +43,9 @@ def keep(
             tell(row)
 
 
-def finish(card: ModelCard, course: Course, seed: int, out: Path) -> TrainResult:
-    """The result, with its files."""
-    best = best_of(course.rows)
+def finish(card: ModelCard, course: Course, seed: int, out: Path, by: str = "robust") -> TrainResult:
+    """The result, with its files; `by` says what makes an epoch the best."""
+    best = best_of(course.rows, by)
     weights = {key: value.cpu().contiguous() for key, value in course.best.items()}
     states.write(out / "weights.safetensors", safetensors.torch.save(weights))
     states.write(out / "metrics.csv", as_csv(course.rows).encode())

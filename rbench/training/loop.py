@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from rbench.catalog import Catalog
 from rbench.errors import InterruptedRunError, ModelError, UsageError
 from rbench.recipe import Recipe
 from rbench.training import state as states
@@ -23,6 +24,7 @@ from rbench.training.progress import Report, bar
 from rbench.training.ranks import joined
 from rbench.training.selection import measure
 from rbench.training.setting import Setting, prepare
+from rbench.training.start import Origin, digests, found_for
 from rbench.training.step import search, step
 from rbench.types import IntArray, ModelCard
 
@@ -33,27 +35,31 @@ def train(
     *,
     out: Path,
     seed: int | None = None,
+    start: Sequence[Origin] = (),
     progress: bool = True,
     device: str | None = None,
     accumulate: int = 1,
     workers: int | None = None,
     track: Sequence[Kind] = (),
     tick: Callable[[int], None] = lambda _epochs: None,
+    catalog: Catalog | None = None,
 ) -> TrainResult:
     """Train `card`'s architecture by `recipe` in the folder `out`, going on where an earlier call with it stopped.
 
-    Writes `weights.safetensors` (the epoch that the held-out images picked), `state.pt` (every epoch, and when it is
+    Where the recipe says so it starts from the weights of `start`, of which `rbench.training.start` tells. Writes
+    `weights.safetensors` (the epoch that the held-out images picked), `state.pt` (every epoch, and when it is
     asked to stop), `metrics.csv` and `curve.png`. On the CPU the weights are bit-identical however often the training
     was interrupted, for one number of threads and ranks, on which sums depend. `accumulate` splits batches that do not
     fit; `workers` processes make them (by default none on a CPU); both are free to change on the way. `track` names
-    what else is told of every epoch, `tick` hears how many have ended. Under torchrun all ranks call it, and the first
-    one writes. Raises `StoreError` if `out` cannot be written or belongs to another training, `ModelError` if the loss
-    is no longer finite, and `InterruptedRunError` when it was asked to stop.
+    what else is told of every epoch, `tick` hears how many have ended. Teachers are models of `catalog`. Under torchrun
+    all ranks call it, and the first one writes. Raises `StoreError` if `out` cannot be written or belongs to another
+    training, `ModelError` if the loss is no longer finite, and `InterruptedRunError` when it was asked to stop.
     """
     with joined(device) as (ranks, where), threads(recipe.threads), ExitStack() as stack:
         chosen = recipe.seed if seed is None else seed
-        setting = prepare(card, recipe, chosen, where, ranks=ranks, accumulate=accumulate)
-        expected = states.manifest(card, recipe, chosen, setting.data.digest)
+        found = found_for(recipe, start)
+        setting = prepare(card, recipe, chosen, where, ranks=ranks, accumulate=accumulate, start=found, catalog=catalog)
+        expected = states.manifest(card, recipe, chosen, setting.data.digest, setting.taught_by, digests(start))
         course = _taken_up(setting, made(out) / "state.pt", expected)
         done = course.epoch * setting.batches + course.iteration
         show = progress and ranks.first
@@ -75,7 +81,7 @@ def train(
                 if row is None or (stop and course.epoch < recipe.epochs):
                     place = f"after {course.iteration} steps of epoch {course.epoch}"
                     raise InterruptedRunError(f"asked to stop {place}; its state is saved.")
-        return ranks.told(partial(finish, card, course, chosen, out), where)
+        return ranks.told(partial(finish, card, course, chosen, out, recipe.selection.by), where)
 
 
 def _epochs(
@@ -88,7 +94,7 @@ def _epochs(
         except Diverged as error:
             raise ModelError(_divergence(error, setting.recipe, course, out)) from None
         if row is not None:
-            course.end(row, setting.model.state_dict())
+            course.end(row, setting.model.state_dict(), setting.recipe.selection.by)
         yield row
 
 
@@ -102,7 +108,7 @@ def one_epoch(
     recipe, epoch, ranks = setting.recipe, course.epoch, setting.ranks
     started, spent = time.monotonic(), course.seconds
     for group in setting.optimiser.param_groups:
-        group["lr"] = recipe.rate(epoch)
+        group["lr"] = recipe.rate(epoch) * group.get("share", 1.0)  # older states have none
     if not course.begun:
         if setting.enhancer is not None and setting.enhancer.begin(epoch):
             search(setting, setting.enhancer, epoch)
@@ -154,6 +160,8 @@ def _taken_up(setting: Setting, path: Path, expected: dict[str, str]) -> Course:
     setting.optimiser.load_state_dict(saved["optimiser"])
     if setting.enhancer is not None:
         setting.enhancer.restore(saved["enhancer"])
+    if setting.objective.memory is not None:
+        setting.objective.memory.restore(saved["memory"])
     return Course.of(saved["course"])
 
 

@@ -29,9 +29,9 @@ def untracked(model: nn.Module, *, training: bool) -> Iterator[None]:
 
 
 def running_statistics(model: nn.Module) -> Iterator[Tensor]:
-    """What batch norms remember of the images that they have seen: running means and variances."""
+    """What batch norms remember of the images that they see: running means and variances, unless they are kept."""
     for module in model.modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
             yield from (buffer for buffer in (module.running_mean, module.running_var) if buffer is not None)
 
 

@@ -1,7 +1,7 @@
 """What is minimised: the views of a batch that the network sees, and the loss of its logits on them."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +14,37 @@ from rbench.training.batches import Batch
 from rbench.training.inner import perturb
 
 
+class Taught(NamedTuple):
+    """Who teaches: a model of the catalog, or code that builds one; with `weights`, a file, in the place of its own."""
+
+    model: str
+    weights: str | None = None
+
+
+class Memory(Protocol):
+    """What an objective learns from its own losses, from step to step; the same on all ranks.
+
+    `note` hears of every part of a batch what its loss was made of, and the part's share of the batch; `noted` is the
+    sum of what was noted since it was last asked; `learn` gets it for the whole batch, and the learning rate as a share
+    of the highest one.
+    """
+
+    def note(self, logits: Sequence[Tensor], share: float) -> None: ...  # noqa: D102
+    def noted(self, device: torch.device) -> Tensor: ...  # noqa: D102
+    def learn(self, noted: Tensor, pace: float) -> None: ...  # noqa: D102
+    def state(self) -> dict[str, Any]: ...  # noqa: D102
+    def restore(self, state: Mapping[str, Any]) -> None: ...  # noqa: D102
+
+
 class Objective(NamedTuple):
     """`views(model, batch, rng)` are batches of images, `loss(logits of each view, y)` a scalar.
 
     `shares` weigh the views where something else, such as the distillation of subnets, is added for each of them;
     `watched` is the view whose accuracy counts, in reports and for the controller. Batch norm in training normalises
     the views of a `joint` objective by the statistics of all of them together. `uses` are the tables of the recipe
-    that it reads: others that only objectives read are refused, lest they be thought to do something.
+    that it reads: others that only objectives read are refused, lest they be thought to do something. `clean` says of
+    each view whether its images are clean, for networks that keep them apart from adversarial ones. Where each view has
+    one of the `teachers`, the loss gets their logits, too, after those of the network. `memory` changes as it learns.
     """
 
     views: Callable[[nn.Module, Batch, Draws], tuple[Tensor, ...]]
@@ -29,6 +53,9 @@ class Objective(NamedTuple):
     watched: int = 0
     joint: bool = False
     uses: tuple[str, ...] = ()
+    clean: tuple[bool, ...] = (True,)
+    teachers: tuple[Taught, ...] = ()
+    memory: Memory | None = None
 
     def logits(self, network: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> list[Tensor]:
         """Logits [B, classes] of each view, by one pass or several."""
@@ -48,13 +75,16 @@ def adversarial(*, recipe: Recipe, gamma: float = 0.0) -> Objective:
     Madry et al., ICLR 2018, equation 2.1, at gamma = 0, where clean images are not seen; in general Guo, Stutz and
     Schiele, ECCV 2022, equation 3.
     """
-    attack = _attack(recipe, "adversarial training")
+    attack = attack_of(recipe, "adversarial training")
     entropy = _cross_entropy(recipe)
     if gamma < 0:
         raise UsageError(f"recipe {recipe.name!r}: gamma = {gamma} must be at least 0.")
     if gamma == 0:
         return Objective(
-            lambda model, batch, rng: (perturb(model, batch.x, batch.y, attack, rng),), entropy, uses=("attack",)
+            lambda model, batch, rng: (perturb(model, batch.x, batch.y, attack, rng),),
+            entropy,
+            uses=("attack",),
+            clean=(False,),
         )
     return Objective(
         lambda model, batch, rng: (batch.x, perturb(model, batch.x, batch.y, attack, rng)),
@@ -62,6 +92,7 @@ def adversarial(*, recipe: Recipe, gamma: float = 0.0) -> Objective:
         shares=(gamma, 1.0),
         watched=1,
         uses=("attack",),
+        clean=(True, False),
     )
 
 
@@ -71,7 +102,7 @@ def trades(*, recipe: Recipe, beta: float = 6.0) -> Objective:
     Zhang et al., "Theoretically principled trade-off between robustness and accuracy", ICML 2019, equation 5. It is
     beta times the form of Guo, Stutz and Schiele (ECCV 2022, equations 3 and 4) at gamma = 1/beta.
     """
-    attack = _attack(recipe, "TRADES")
+    attack = attack_of(recipe, "TRADES")
     entropy = _cross_entropy(recipe)
     if beta <= 0:
         raise UsageError(f"recipe {recipe.name!r}: beta = {beta} must be greater than 0.")
@@ -81,6 +112,7 @@ def trades(*, recipe: Recipe, beta: float = 6.0) -> Objective:
         shares=(1.0, beta),
         watched=1,
         uses=("attack",),
+        clean=(True, False),
     )
 
 
@@ -103,6 +135,7 @@ def augmix(*, recipe: Recipe) -> Objective:
         shares=(1 / 3, 1 / 3, 1 / 3),
         joint=True,
         uses=("augmix",),
+        clean=(True, True, True),
     )
 
 
@@ -123,7 +156,8 @@ def jensen_shannon(logits: Sequence[Tensor]) -> Tensor:
     return (logs.exp() * (logs - mean)).sum(2).mean()
 
 
-def _attack(recipe: Recipe, what: str) -> InnerAttack:
+def attack_of(recipe: Recipe, what: str) -> InnerAttack:
+    """The inner attack of a recipe; raises `UsageError` if `what` is asked for and there is none."""
     if recipe.attack is None:
         raise UsageError(f"recipe {recipe.name!r}: {what} needs an [attack] with a threat.")
     return recipe.attack

@@ -81,7 +81,7 @@ class Ranks:
         """Sum all gradients over the ranks; where a rank had no samples its gradients are zeros."""
         if self.world > 1:
             for parameter in model.parameters():
-                if parameter.grad is None:
+                if parameter.grad is None and parameter.requires_grad:
                     parameter.grad = torch.zeros_like(parameter)
             self.together(parameter.grad for parameter in model.parameters() if parameter.grad is not None)
 

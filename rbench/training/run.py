@@ -18,6 +18,7 @@ from rbench.training.loop import train
 from rbench.training.progress import bar
 from rbench.training.publish import publish
 from rbench.training.ranks import shared, speaks
+from rbench.training.start import Origin, origins
 from rbench.types import ModelCard
 from rbench.workers import Workers
 
@@ -33,6 +34,7 @@ class Training:
     seed: int
     folder: Path
     published: bool  # whether the card promises the weights: of the recipe as it is and of its own seed
+    start: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def training(
 ) -> Training:
     """The training of a model of the catalog in `out/<name>/seed<k>`, or deeper if its recipe is changed.
 
-    Raises `UsageError` for a model without a recipe, an unknown preset, and changes that the recipe does not admit.
+    Raises `UsageError` for a model without a recipe, an unknown preset, changes that the recipe does not admit, and
+    weights of another architecture to start from.
     """
     card = catalog.model(name)
     if card.recipe is None:
@@ -67,7 +70,8 @@ def training(
     recipe = catalog.recipe(card.recipe, preset=preset, override=override)
     chosen = recipe.seed if seed is None else checked_seed(seed)
     label = _label(preset, override or {})
-    return Training(card, recipe, chosen, out / name / label / f"seed{chosen}", not label and chosen == recipe.seed)
+    folder, published = out / name / label / f"seed{chosen}", not label and chosen == recipe.seed
+    return Training(card, recipe, chosen, folder, published, origins(catalog, card, recipe))
 
 
 def _label(preset: str | None, override: Mapping[str, Any]) -> str:
@@ -85,7 +89,7 @@ def run(catalog: Catalog, asked: Training, means: Means = Means(), **options: An
     `options` are those of `rbench.training.loop.train` about progress. Raises `StoreError` for a folder or a shelf
     that cannot be written.
     """
-    result = train(asked.card, asked.recipe, out=asked.folder, seed=asked.seed, **vars(means), **options)
+    result = _trained(asked, means, catalog=catalog, **options)
     if not (asked.published and speaks()):
         return result
     return replace(result, published=publish(catalog, asked.card, result.weights))
@@ -113,7 +117,7 @@ def run_all(
         def told(epochs: int) -> None:
             report(epochs, f"{len(results)} of {len(asked)} models done")
 
-        with Workers(jobs, partial(_bench, means), _bench(means, told), told) as workers:
+        with Workers(jobs, partial(_bench, means, catalog), _bench(means, catalog, told), told) as workers:
             for index, result in workers.map(_one, list(enumerate(asked))):
                 each = asked[index]
                 wanted = publishing and each.published
@@ -123,15 +127,20 @@ def run_all(
     return [results[index] for index in range(len(asked))]
 
 
-Bench = tuple[Means, Callable[[int], None]]
+Bench = tuple[Means, Catalog, Callable[[int], None]]
 
 
-def _bench(means: Means, tick: Callable[[int], None]) -> Bench:
-    return means, tick
+def _bench(means: Means, catalog: Catalog, tick: Callable[[int], None]) -> Bench:
+    return means, catalog, tick
 
 
 def _one(bench: Bench, index: int, asked: Training) -> tuple[int, TrainResult]:
     """A training in a worker process; the parent publishes."""
-    means, tick = bench
-    done = train(asked.card, asked.recipe, out=asked.folder, seed=asked.seed, **vars(means), progress=False, tick=tick)
-    return index, done
+    means, catalog, tick = bench
+    return index, _trained(asked, means, catalog=catalog, progress=False, tick=tick)
+
+
+def _trained(asked: Training, means: Means, **options: Any) -> TrainResult:
+    return train(
+        asked.card, asked.recipe, out=asked.folder, seed=asked.seed, start=asked.start, **vars(means), **options
+    )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,16 +18,29 @@ from rbench.recipe import Recipe
 from rbench.types import ModelCard
 
 Weights = dict[str, Tensor]
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def manifest(card: ModelCard, recipe: Recipe, seed: int, data_digest: str) -> dict[str, str]:
+def manifest(
+    card: ModelCard,
+    recipe: Recipe,
+    seed: int,
+    data_digest: str,
+    teachers: Mapping[str, str] = NOTHING,
+    started: Mapping[str, str] = NOTHING,
+) -> dict[str, str]:
     """What a training folder belongs to: everything that may move its weights, but for defaults of the recipe.
+
+    `teachers` are the digests of those who teach, if any, by their name or file, and `started` those of the weights
+    that it starts from, by model.
 
     So a training may go on although recipes have learnt new words meanwhile. Into how many parts batches are split is
     not among it: a training may go on with another number of ranks.
     """
     parts = {key: value for key, value in _said(recipe).items() if key not in ("name", "presets")}
     spec = {"architecture": _said(card.arch), **parts, "seed": seed, "images": data_digest}
+    spec |= {"teachers": dict(teachers)} if teachers else {}
+    spec |= {"start weights": dict(started)} if started else {}
     return {key: json.dumps(value, sort_keys=True) for key, value in spec.items()}
 
 

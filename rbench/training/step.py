@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rbench.models.masks import Subnet
@@ -15,6 +16,7 @@ from rbench.training.ews.search import Enhancer
 from rbench.training.ews.subnets import subnet_logits, subnet_loss
 from rbench.training.modes import running_statistics, untracked, widened
 from rbench.training.setting import Setting
+from rbench.training.teachers import taught_by
 
 
 class Part(NamedTuple):
@@ -49,6 +51,8 @@ def step(setting: Setting, epoch: int, iteration: int, batches: Sequence[Batch],
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip)
             setting.optimiser.step()
     setting.optimiser.zero_grad(set_to_none=True)
+    if (memory := setting.objective.memory) is not None:
+        memory.learn(ranks.total(memory.noted(setting.device)), recipe.rate(epoch) / recipe.optimiser.lr)
     ranks.together(running_statistics(model), sum(part.share for part in parts))
     return sums
 
@@ -72,24 +76,44 @@ def _weights_of_the_step(setting: Setting, epoch: int, parts: Sequence[Part]) ->
         return nullcontext()
     for part in parts:
         with untracked(setting.model, training=True):
-            logits = logits_of(setting, part)
-        torch.autograd.backward(setting.objective.loss(logits, part.y) * part.share)
+            loss, _ = loss_of(setting, part)
+        torch.autograd.backward(loss * part.share)
     setting.ranks.gradients(setting.model)
     return perturbed(setting.model, awp.gamma)
 
 
-def logits_of(setting: Setting, part: Part) -> list[Tensor]:
-    """The full network's logits [B, classes] of each view, in no less than float32."""
+def loss_of(setting: Setting, part: Part) -> tuple[Tensor, list[Tensor]]:
+    """The full network's loss on a part of a batch; and the logits [B, classes] of each view, then of each teacher.
+
+    Logits are in no less than float32. A network that can be told which views are clean is told, and what it makes of
+    their kinds itself is fitted to that by the mean cross-entropy, beside whatever the objective minimises.
+    """
+    objective, kinds = setting.objective, list[Tensor]()
     with setting.cast():
-        logits = setting.objective.logits(setting.model, part.views)
-    return [widened(values) for values in logits]
+        if callable(informed := getattr(setting.model, "informed", None)):
+            logits, kinds = informed(part.views, objective.clean)
+        else:
+            logits = objective.logits(setting.model, part.views)
+        taught = taught_by(setting.teachers, part.views)
+    logits = [widened(values) for values in (*logits, *taught)]
+    loss = objective.loss(logits, part.y)
+    if kinds:
+        loss = loss + _type_loss([widened(values) for values in kinds], objective.clean)
+    return loss, logits
+
+
+def _type_loss(kinds: Sequence[Tensor], clean: Sequence[bool]) -> Tensor:
+    """The cross-entropy of type logits [B, 2] of views of known kind, averaged over all images; 1 is clean."""
+    known = torch.tensor(clean, device=kinds[0].device).long().repeat_interleave(len(kinds[0]))
+    return F.cross_entropy(torch.cat(list(kinds)), known)
 
 
 def fit(setting: Setting, part: Part, subnet: Subnet | None) -> Tensor:
     """Add the gradient of a part of a batch, weighted by its share; returns what `step` sums."""
-    logits = logits_of(setting, part)
-    loss = setting.objective.loss(logits, part.y)
-    distilled = distillation_of(setting, part, logits, subnet)
+    loss, logits = loss_of(setting, part)
+    if setting.objective.memory is not None:
+        setting.objective.memory.note(logits, part.share)
+    distilled = distillation_of(setting, part, logits[: len(part.views)], subnet)
     torch.autograd.backward((loss + distilled) * part.share)
     hits = (logits[setting.objective.watched].argmax(1) == part.y).double().mean()
     means = torch.stack([loss.detach().double(), distilled.detach().double(), hits, torch.ones_like(hits)])

@@ -6,11 +6,14 @@ import pytest
 import torch
 import torchvision
 
+from rbench.errors import UsageError
 from rbench.models.densenet import densenet121
 from rbench.models.load import fill, read_weights
 from rbench.models.preact_resnet import preact_resnet18, preact_resnet_small
-from rbench.models.resnet import resnet18, resnet50
+from rbench.models.resnet import resnet, resnet18, resnet34, resnet50
+from rbench.models.swin import swin
 from rbench.models.twin import _fold
+from rbench.models.vgg import vgg16_bn
 from rbench.models.wide_resnet import wide_resnet
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
@@ -100,3 +103,33 @@ def test_densenet_is_torchvisions_but_for_the_stem():
     assert ours(x).shape == (2, 10)
     assert sizes == [32, 16, 8, 4]
     assert torch.allclose(_fold(ours)(x), ours(x), atol=1e-4)
+
+
+def test_vgg_is_torchvisions_but_for_the_first_layer_of_its_head():
+    torch.manual_seed(0)
+    ours = vgg16_bn(10).eval()
+    with torch.device("meta"):
+        theirs = torchvision.models.vgg16_bn(num_classes=10).state_dict()
+    state = ours.state_dict()
+    assert {key for key in theirs if theirs[key].shape != state[key].shape} == {"classifier.0.weight"}
+    assert theirs.keys() == state.keys()
+    for size in (32, 64):
+        assert ours(torch.rand(1, 3, size, size)).shape == (1, 10)
+
+
+def test_swins_take_images_of_32_pixels():
+    with torch.device("meta"):
+        assert [count(swin(size, 10)) for size in ("tiny", "small")] == [27_527_044, 48_844_948]
+        assert swin("tiny", 10)(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_a_resnet_of_any_depth_and_width():
+    """ResNet-56 for CIFAR: 0.85 million parameters (He et al., table 6), and 2,752 for its shortcuts' convolutions."""
+    with torch.device("meta"):
+        net = resnet(10, [9, 9, 9], [16, 32, 64])
+        assert count(net) == 855_770
+        assert count(resnet34(10)) == 21_282_122
+        assert len(net.blocks) == 27
+        assert resnet(0, [1, 1], [4, 8], stem="digits")(torch.rand(3, 3, 32, 32)).shape == (3, 8)
+    with pytest.raises(UsageError, match=r"depths = \[1, 1\] and widths = \[4\] must each name a number from 1 on"):
+        resnet(10, [1, 1], [4])

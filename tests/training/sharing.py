@@ -34,6 +34,11 @@ RECIPE = Recipe(
     awp=Awp(0.01),
 )
 BARE = replace(RECIPE, objective=Call("rbench.training.objectives:standard"), attack=None, awp=None)
+TEACHERS = {"clean": "standard-digits", "robust": "at-digits"}
+TAUGHT = replace(RECIPE, objective=Call("rbench.training.mtard:mtard", TEACHERS), awp=None)
+SHARED = Optimiser(lr=0.1, shares={"router": 0.1})
+NETS = {"depths": [1], "widths": [4], "router_depths": [1], "router_widths": [3], "stem": "digits"}
+DYNAMIC = ModelCard("aw", "AW", Call("rbench.models.awnet:awnet", {"classes": 10, **NETS}), "digits")
 
 
 def fitted(setting, double=False):
@@ -69,6 +74,12 @@ def main(out):
         ids = once.fitted[:30]
         step(once, 0, 0, [Pipeline(data, once.recipe, 0)[0, part] for part in once.parts(ids)], 30)
         found["once"] = once.model.state_dict()
+        distilled = prepare(LINEAR, TAUGHT, 0, where, data=data, ranks=ranks)
+        fitted(distilled)
+        found["taught"] = distilled.model.state_dict() | distilled.objective.memory.state()
+        dynamic = prepare(DYNAMIC, replace(TAUGHT, optimiser=SHARED), 0, where, data=data, ranks=ranks)
+        fitted(dynamic)
+        found["dynamic"] = dynamic.model.state_dict() | dynamic.objective.memory.state()
         found["told"] = ranks.told(lambda: "only the first" if ranks.first else "another", where)
 
         def full():

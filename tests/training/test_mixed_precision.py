@@ -8,7 +8,7 @@ import torch
 from rbench.training import keeping, loop
 from rbench.training.pipeline import Pipeline
 from rbench.training.setting import prepare
-from rbench.training.step import Part, logits_of, step
+from rbench.training.step import Part, loss_of, step
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_the_network_runs_in_bfloat16_and_its_losses_do_not(card, half):
     setting = prepare(card, half, 0)
     types = seen_types(setting.model)
     batch = Pipeline(setting.data, half, 0)[0, setting.fitted[:12]]
-    logits = logits_of(setting, Part((batch.x,), batch.y, 1.0))
+    _, logits = loss_of(setting, Part((batch.x,), batch.y, 1.0))
     assert types == {torch.bfloat16}
     assert logits[0].dtype == torch.float32
     types.clear()

@@ -114,7 +114,7 @@ def alike(one, two, **tolerance):
     return one.keys() == two.keys() and all(torch.allclose(one[key], two[key], **tolerance) for key in one)
 
 
-@pytest.mark.parametrize("what", ["linear", "network", "controller"])
+@pytest.mark.parametrize("what", ["linear", "network", "controller", "taught", "dynamic"])
 def test_ranks_end_with_the_same_bits(ends, what):
     first, *others = (rank[what] for rank in ends[3])
     assert all(alike(first, other, rtol=0, atol=0) for other in others)
@@ -126,6 +126,13 @@ def test_on_a_linear_model_three_ranks_do_what_one_does(ends):
     assert alike(alone["linear"], shared["linear"], atol=1e-10)
     assert alone["linear-accuracy"] == shared["linear-accuracy"]
     assert alone["linear-sums"] == pytest.approx(shared["linear-sums"])
+
+
+def test_weights_of_losses_are_learnt_from_the_whole_batch(ends):
+    (alone,), shared = ends[1], ends[3][0]
+    assert alike(alone["taught"], shared["taught"], atol=1e-4)
+    assert torch.allclose(alone["taught"]["weights"], shared["taught"]["weights"], atol=1e-6)
+    assert alone["taught"]["weights"].tolist() != [0.5, 0.5]
 
 
 def test_running_statistics_are_the_mean_over_the_ranks(ends):

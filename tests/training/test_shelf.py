@@ -3,6 +3,7 @@
 import hashlib
 import tomllib
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,15 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "resnet50-cifar10": 23_520_842,
     "resnet50-cifar100": 23_705_252,
     "resnet50-imagenet": 25_557_032,
+    **dict.fromkeys([f"awnet{kind}-digits" for kind in ("", "-beta1", "-beta2", "-beta4")], 105_796),
+    "awnet-one-norm-digits": 105_058,
+    "awnet-adversarial-norm-digits": 105_730,
+    "mtard-digits": 78_042,
     "digits": 77_850,
     "resnet18-cifar10": 11_173_962,
     "wrn28-cifar10": 36_479_194,
+    "wrn34-cifar10": 46_160_474,
+    "wrn34-cifar100": 46_218_164,
     "densenet121-cifar10": 6_956_426,
     "robnet-small-cifar10": 4_359_574,
     "robnet-medium-cifar10": 5_614_102,
@@ -45,6 +52,22 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "robnet-large-tiny-imagenet": 6_952_340,
     "robnet-free-tiny-imagenet": 5_549_420,
     "robnet-large-imagenet": 12_756_448,
+    "resnet56-cifar10": 855_770,
+    "awnet-cifar10": 24_323_340,
+    "awnet-l-cifar10": 36_343_180,
+    "awnet-one-norm-cifar10": 24_312_714,
+    "awnet-adversarial-norm-cifar10": 24_322_314,
+    "awnet-cifar100": 24_369_510,
+    "awnet-tiny-imagenet": 24_420_810,
+    "resnet34-cifar10": 21_282_122,
+    "resnet34-cifar100": 21_328_292,
+    "resnet34-tiny-imagenet": 21_379_592,
+    "wrn34-8-cifar10": 29_551_578,
+    "wrn34-8-cifar100": 29_597_748,
+    "vgg16bn-cifar10": 33_646_666,
+    "vgg16bn-cifar100": 34_015_396,
+    "swin-tiny-cifar10": 27_527_044,
+    "swin-small-cifar10": 48_844_948,
 }
 ADVERSARIAL = ["at", "ews", "awp", "ews-awp", "trades", "ews-trades", "trades-awp", "ews-trades-awp"]
 AUGMENTED = [
@@ -59,6 +82,14 @@ ROBNETS = [name for name in PARAMETERS if name.startswith("robnet")]
 BASELINES = ["resnet18-cifar10", "resnet50-cifar10", "wrn28-cifar10", "densenet121-cifar10"]
 BASELINES += [f"resnet{depth}-{data}" for depth in (18, 50) for data in ("cifar100", "svhn", "tiny-imagenet")]
 ROWS += [*ROBNETS, "free-at-resnet50-imagenet", *(f"pgd7-at-{name}" for name in BASELINES)]
+AWNETS = [f"awnet-{data}" for data in ("cifar10", "cifar100", "tiny-imagenet", "digits")]
+AWNETS += [f"awnet-{kind}-cifar10" for kind in ("l", "one-norm", "adversarial-norm")]
+AWNETS += [f"awnet-{kind}-digits" for kind in ("one-norm", "adversarial-norm", "beta1", "beta2", "beta4")]
+DISTILLED = [f"mtard-{arch}-{data}" for arch in ("resnet34", "resnet50") for data in ("cifar10", "cifar100", "tiny-imagenet")]  # fmt: skip # noqa: E501
+DISTILLED += [f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn") for data in ("cifar10", "cifar100")]
+DISTILLED += [f"mtard-{arch}-cifar10" for arch in ("resnet18", "swin-tiny", "swin-small")]
+ROWS += [*AWNETS, *DISTILLED, "mtard-digits"]
+UNPUBLISHED = {"semirobust-digits", "semirobust-clean-digits"}  # not on the shelf yet: `rbench train semirobust-digits`
 UNTRAINED = {"robnet-large-imagenet", "free-at-resnet50-imagenet"}  # by a method that the trainer does not have
 
 
@@ -127,8 +158,8 @@ def test_methods_on_digits_differ_in_the_method_alone():
     plain, dropout = CATALOG.model("standard-digits"), CATALOG.model("dropout-digits")
     assert dropout.recipe == plain.recipe
     assert dropout.arch.args == {**plain.arch.args, "dropout": 0.1}
-    archs = {CATALOG.model(name).arch.args["width"] for name in MODELS if name.endswith("-digits")}
-    assert archs == {16}
+    preact = [CATALOG.model(name).arch for name in MODELS if name.endswith("-digits")]
+    assert {arch.args["width"] for arch in preact if "preact" in arch.use} == {16}
 
 
 def test_dropout_cards_differ_in_the_architecture_alone():
@@ -140,7 +171,7 @@ def test_dropout_cards_differ_in_the_architecture_alone():
 
 def test_digits_are_never_mirrored_and_their_bits_do_not_depend_on_cores():
     digits = [CATALOG.recipe(name) for name in RECIPES if name.endswith("-digits")]
-    assert len(digits) == 12
+    assert len(digits) == 16
     assert not any(recipe.augment.flip for recipe in digits)
     assert {recipe.threads for recipe in digits} == {1}
 
@@ -181,7 +212,8 @@ def test_committed_weights_are_the_locked_ones_and_fit_their_architecture(name):
 def test_every_committed_checkpoint_is_locked():
     files = {CATALOG.weights(CATALOG.model(name))[0] for name in LOCKED}
     assert set(Path(ZOO / "weights").glob("*.safetensors")) == files
-    assert {name for name in MODELS if name.endswith("-digits")} == set(LOCKED)
+    waiting = {*AWNETS, "mtard-digits", *UNPUBLISHED}
+    assert {name for name in MODELS if name.endswith("-digits")} - waiting == set(LOCKED) - waiting
 
 
 def test_presets_are_part_of_no_training_without_them():
@@ -219,6 +251,28 @@ def test_robnets_and_their_baselines_differ_in_the_network_alone():
     assert not CATALOG.recipe("robnet-svhn").augment.flip
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("semirobust")])
+def test_semirobust_networks_and_both_parents_are_one_network_on_one_shelf(name):
+    card = CATALOG.model(name)
+    recipe = CATALOG.recipe(card.recipe)
+    robust, normal = (CATALOG.model(parent) for parent in recipe.start.models)
+    assert card.arch == robust.arch == normal.arch
+    assert card.dataset == robust.dataset == normal.dataset
+    assert recipe.parts.trained == "f_b"
+    assert CATALOG.recipe(normal.recipe).attack is None
+    assert CATALOG.recipe(robust.recipe).attack.threat == recipe.selection.threat
+    if not name.endswith("-digits"):
+        assert name.startswith(f"semirobust{recipe.parts.f_b}-")
+        assert CATALOG.recipe(robust.recipe).start.models == (normal.name,)
+        assert (recipe.epochs, recipe.batch, recipe.optimiser.lr) == (10, 512, 0.001)
+
+
+def test_clean_and_adversarial_fine_tuning_differ_in_the_attack_alone():
+    robust, clean = CATALOG.recipe("semirobust-digits"), CATALOG.recipe("semirobust-clean-digits")
+    assert replace(robust, attack=None, objective=clean.objective, name=clean.name) == clean
+    assert replace(clean.selection, steps=20) == CATALOG.recipe("at-digits").selection
+
+
 def test_what_is_ours_says_so():
     for size in ("small", "medium"):
         card = CATALOG.model(f"robnet-{size}-cifar10")
@@ -229,3 +283,55 @@ def test_what_is_ours_says_so():
     for name in UNTRAINED:
         assert "--weights" in CATALOG.model(name).note
         assert CATALOG.model(name).remedy == "no recipe makes its weights; name a file with --weights"
+
+
+def test_aw_nets_and_their_baselines_are_trained_alike():
+    for data in ("cifar10", "cifar100", "tiny-imagenet", "digits"):
+        dynamic, static = (CATALOG.recipe(f"{kind}-{data}") for kind in ("awnet", "mtard"))
+        assert dynamic.optimiser == replace(static.optimiser, shares={"router": 0.1})
+        kept = {"optimiser": dynamic.optimiser, "presets": dynamic.presets, "name": dynamic.name}
+        if data.startswith("cifar"):  # where the papers state other schedules
+            assert (static.epochs, static.batch, static.schedule.milestones) == (300, 128, (215, 260, 285))
+            assert (dynamic.epochs, dynamic.batch, dynamic.schedule.milestones) == (100, 256, (75, 90))
+            kept |= {key: getattr(dynamic, key) for key in ("epochs", "batch", "schedule")}
+        assert replace(static, **kept) == dynamic
+    for name in AWNETS:
+        assert CATALOG.model(name).recipe == f"awnet-{CATALOG.model(name).dataset}"
+    for name in DISTILLED:
+        assert CATALOG.model(name).recipe == f"mtard-{CATALOG.model(name).dataset}"
+
+
+def test_aw_net_is_trained_as_its_paper_says():
+    recipe = CATALOG.recipe("awnet-cifar10")
+    assert (recipe.optimiser.lr, recipe.optimiser.weight_decay, recipe.optimiser.shares["router"]) == (0.1, 2e-4, 0.1)
+    assert (recipe.attack.threat.eps, recipe.attack.steps, recipe.attack.rel_step) == ("8/255", 10, "1/4")
+    assert (recipe.attack.start, recipe.attack.mode, recipe.selection.by) == ("normal", "eval", "w-robust")
+    assert float(Fraction(recipe.selection.rel_step) * Fraction("8/255")) == pytest.approx(0.003)
+    assert [CATALOG.recipe(f"awnet-{data}").objective.args["tau"] for data in ("cifar10", "cifar100", "tiny-imagenet")] == [1, 5, 5]  # fmt: skip # noqa: E501
+    tiny = CATALOG.recipe("awnet-tiny-imagenet")
+    assert (tiny.epochs, tiny.batch, tiny.schedule.milestones) == (50, 128, (25, 40))
+    trades = CATALOG.recipe("awnet-cifar10", preset="trades")
+    assert (trades.objective.use, trades.attack.loss) == ("rbench.training.objectives:trades", "kl")
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("awnet", "mtard"))])
+def test_teachers_are_models_of_the_dataset(name):
+    args, data = CATALOG.recipe(name).objective.args, CATALOG.recipe(name).data
+    for teacher in (args["clean"], args["robust"]):
+        card = CATALOG.model(teacher)
+        assert card.recipe is not None
+        assert CATALOG.recipe(card.recipe).data == data
+
+
+def test_ablations_of_aw_net_differ_in_one_argument():
+    for data in ("cifar10", "digits"):
+        whole = CATALOG.model(f"awnet-{data}").arch
+        others = [name for name in AWNETS if name.endswith(f"-{data}") and name not in (f"awnet-{data}", "awnet-l-cifar10")]  # fmt: skip # noqa: E501
+        for name in others:
+            arch = CATALOG.model(name).arch
+            (key,) = arch.args.keys() - whole.args.keys()
+            assert key in ("norms", "beta")
+            assert {**whole.args, key: arch.args[key]} == arch.args
+    static = CATALOG.model("mtard-digits").arch.args
+    dynamic = CATALOG.model("awnet-digits").arch.args
+    assert {key: value for key, value in dynamic.items() if "router" not in key} == static
