@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Trained:
     """One arm from one seed: the errors [images] of each measure, and what the training was like.
 
-    `seconds` are those of an epoch (the median), `search` those that the controller learnt in all.
+    `seconds` are those of an epoch (the median), `search` those that the controller learnt in all; `origin` says where
+    altered images come from.
     """
 
     errors: Mapping[str, FloatArray]
@@ -28,6 +29,7 @@ class Trained:
     robust: float | None
     seconds: float
     search: float
+    origin: tuple[str, ...] = ()
 
     @property
     def cost(self) -> float:

@@ -10,9 +10,12 @@ from rbench.trials import Arm, Measure
 
 LEGEND = (
     "Errors in %, lower is better, with 95% intervals over training seeds and images together, as two crossed random "
-    "effects. Differences are paired, seed by seed and image by image. `cost` is the time of a training in multiples "
-    "of that of the arm it is compared with: the median epoch, and what the controller took; where several trainings "
-    "share a machine it is rough. Each verdict is of its own 95% interval: of many, some err."
+    "effects. Differences are paired, seed by seed and image by image. Each verdict is of its own 95% interval: of "
+    "many, some err."
+)
+COST = (
+    "`cost` is the time of a training in multiples of that of the arm it is compared with: the median epoch, and what "
+    "the controller took; where several trainings share a machine it is rough."
 )
 
 
@@ -20,19 +23,21 @@ def report(found: Comparison, protocol: str, figures: Sequence[str]) -> str:
     """The study as Markdown, with links to its figures beside it."""
     study = found.study
     command = f"`rbench study {study.name}` makes this page, its figures and data, from trainings and evaluations."
-    parts = [f"# {study.title}", protocol, LEGEND, command, _arms(found), _differences(found)]
+    legend = f"{LEGEND} {COST}" if study.sweeps else LEGEND
+    parts = [f"# {study.title}", protocol, legend, command, _arms(found), _differences(found)]
     parts += [f"![{name.partition('.')[0]}]({name})" for name in figures if name.endswith(".png")]
     return "\n\n".join(parts) + "\n"
 
 
 def _arms(found: Comparison) -> str:
     measures = found.study.measures
+    costs = [f"{found.cost(arm):.2f}" for arm in found.study.every] if found.study.sweeps else []
     head = ["arm", *(measure.label for measure in measures), f"{found.study.shown.label} by seed", "cost"]
     rows = [
-        [arm.label, *(_error(found, arm, m) for m in measures), _spread(found, arm), f"{found.cost(arm):.2f}"]
-        for arm in found.study.every
+        [arm.label, *(_error(found, arm, m) for m in measures), _spread(found, arm), *costs[place : place + 1]]
+        for place, arm in enumerate(found.study.every)
     ]
-    return tabulate(rows, head, tablefmt="github", disable_numparse=True)
+    return tabulate(rows, head if costs else head[:-1], tablefmt="github", disable_numparse=True)
 
 
 def _differences(found: Comparison) -> str:

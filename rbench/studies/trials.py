@@ -14,7 +14,9 @@ from rbench.comparison import Comparison, Trained, image_errors
 from rbench.errors import UsageError
 from rbench.evaluating import interruptible
 from rbench.files import write_atomically
+from rbench.sheet import origin_of
 from rbench.sources import data_source
+from rbench.store import Run
 from rbench.trials import FEWEST, Arm, Study
 
 if TYPE_CHECKING:
@@ -57,11 +59,13 @@ def study(
         results = _trained(catalog, spec, root, jobs=jobs, device=device, progress=progress)
         ask = partial(_asked, catalog, spec, runs=runs, workers=workers, device=device)
         trained = {arm.name: tuple(ask(arm, result) for result in results[arm.name]) for arm in spec.every}
-    images = len(next(iter(trained[spec.every[0].name][0].errors.values())))
+    one = trained[spec.every[0].name][0]
+    images = len(next(iter(one.errors.values())))
     found = Comparison(spec, images, trained)
     folder = Path(out) if out is not None else root / "studies" / name
     rows = {arm: [result.rows for result in each] for arm, each in results.items()}
-    return TrialStudy(found, _written(found, rows, folder, _protocol(catalog, spec, images)), folder)
+    protocol = "\n".join((_protocol(catalog, spec, images), *one.origin))
+    return TrialStudy(found, _written(found, rows, folder, protocol), folder)
 
 
 def left(name: str, *, seeds: int | None = None, runs: str | Path | None = None, catalog: Catalog | None = None) -> str:
@@ -128,7 +132,8 @@ def _asked(catalog: Catalog, spec: Study, arm: Arm, result: "TrainResult", **opt
     seconds = float(np.median([row.seconds - row.search for row in result.rows]))
     search = float(sum(row.search for row in result.rows))
     best = result.best
-    return Trained(errors, len(result.rows), best.epoch, best.clean, best.robust, seconds, search)
+    origin = origin_of(run.suite, Run(run.folder).manifest() or {}, None)
+    return Trained(errors, len(result.rows), best.epoch, best.clean, best.robust, seconds, search, origin)
 
 
 def _protocol(catalog: Catalog, spec: Study, images: int) -> str:
