@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rbench.models.masks import BlockMask, Subnet
+from rbench.models.masks import BlockMask, Subnet, joined, needs_residual
 from rbench.models.normalise import Normalise
 
 
@@ -33,17 +33,15 @@ class PreActBlock(nn.Module):
         return self.conv1.weight
 
     def forward(self, x: Tensor, mask: BlockMask | None = None) -> Tensor:
-        """Features [B, planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths.
-
-        Dropout is off in subnets, as in the program of Guo, Stutz and Schiele.
-        """
+        """Features [B, planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths."""
         activated = F.relu(self.bn1(x))
-        inner = F.relu(self.bn2(self.conv1(activated)))
-        residual = self.conv2(inner if mask is None else mask.inner(inner))
+        residual = self._residual(activated, mask) if needs_residual(mask) else None
         shortcut = x if self.shortcut is None else self.shortcut(activated)  # last: splits count layers as they run
-        if mask is None:
-            return (residual if self.dropout is None else self.dropout(residual)) + shortcut
-        return mask.join(residual, shortcut)
+        return joined(residual, shortcut, self.dropout, mask)
+
+    def _residual(self, activated: Tensor, mask: BlockMask | None) -> Tensor:
+        inner = F.relu(self.bn2(self.conv1(activated)))
+        return self.conv2(inner if mask is None else mask.inner(inner))
 
 
 class PreActResNet(nn.Module):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rbench.errors import UsageError
-from rbench.models.masks import BlockMask, Subnet
+from rbench.models.masks import BlockMask, Subnet, joined, needs_residual
 from rbench.models.normalise import Normalise
 
 
@@ -40,9 +40,12 @@ class ResNetBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: BlockMask | None = None) -> Tensor:
         """Features [B, planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths."""
+        residual = self._residual(x, mask) if needs_residual(mask) else None
+        return F.relu(joined(residual, self.shortcut(x), self.dropout, mask))
+
+    def _residual(self, x: Tensor, mask: BlockMask | None) -> Tensor:
         h = F.relu(self.bn1(self.conv1(x)))
-        residual = self.bn2(self.conv2(h if mask is None else mask.inner(h)))
-        return _joined(residual, self.shortcut(x), self.dropout, mask)
+        return self.bn2(self.conv2(h if mask is None else mask.inner(h)))
 
 
 class Bottleneck(nn.Module):
@@ -69,9 +72,13 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor, mask: BlockMask | None = None) -> Tensor:
         """Features [B, 4 planes, H/stride, W/stride]; a mask keeps only a subnet's channels (of conv1) and paths."""
+        residual = self._residual(x, mask) if needs_residual(mask) else None
+        return F.relu(joined(residual, self.shortcut(x), self.dropout, mask))
+
+    def _residual(self, x: Tensor, mask: BlockMask | None) -> Tensor:
         h = F.relu(self.bn1(self.conv1(x)))
         h = F.relu(self.bn2(self.conv2(h if mask is None else mask.inner(h))))
-        return _joined(self.bn3(self.conv3(h)), self.shortcut(x), self.dropout, mask)
+        return self.bn3(self.conv3(h))
 
 
 def _projection(in_planes: int, planes: int, stride: int) -> nn.Sequential:
@@ -79,16 +86,6 @@ def _projection(in_planes: int, planes: int, stride: int) -> nn.Sequential:
     if stride == 1 and in_planes == planes:
         return nn.Sequential()
     return nn.Sequential(nn.Conv2d(in_planes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
-
-
-def _joined(residual: Tensor, shortcut: Tensor, dropout: nn.Module | None, mask: BlockMask | None) -> Tensor:
-    """ReLU of both paths; a subnet masks them as they are (the shortcut after its batch norm) and drops nothing else.
-
-    The authors of EWS turn dropout off in subnets, too.
-    """
-    if mask is not None:
-        return F.relu(mask.join(residual, shortcut))
-    return F.relu((residual if dropout is None else dropout(residual)) + shortcut)
 
 
 Stem = Literal["cifar", "imagenet", "digits", "pooled"]

@@ -60,6 +60,23 @@ def test_masks_keep_what_they_say_and_nothing_else(kind, inputs, stride):
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize(("inputs", "stride"), [(8, 1), (4, 2)])
+def test_a_residual_branch_that_is_dropped_is_not_computed(kind, inputs, stride):
+    torch.manual_seed(2)
+    inputs = inputs * getattr(kind, "expansion", 1)
+    x = torch.rand(4, inputs, 6, 6)
+    block = settled(kind(inputs, 8, stride), x)
+    dropped = BlockMask(torch.tensor([0.0, 1.0]), torch.ones(8))
+    assert dropped.residual  # nobody has said otherwise, and the tensor may lie on a GPU
+    ran = []
+    block.conv2.register_forward_hook(lambda *_: ran.append(1))
+    expected = block(x, dropped)
+    assert ran == [1]
+    assert torch.equal(block(x, dropped._replace(residual=False)), expected)
+    assert ran == [1]
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
 def test_channels_that_are_dropped_do_not_matter(kind):
     torch.manual_seed(1)
     x = torch.rand(2, 32, 4, 4)

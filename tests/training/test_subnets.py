@@ -63,6 +63,12 @@ def test_mask_of_ones_is_the_full_network(model, x):
         assert torch.equal(model(x, ones(model)), model(x))
 
 
+def test_subnets_know_which_residual_branches_they_drop(model):
+    masks = subnet_of(block_widths(model), [([0], [1, 3]), ([1], []), ([0, 1], range(16))], CPU)
+    assert [mask.residual for mask in masks] == [True, False, True]
+    assert [mask.paths.tolist() for mask in masks] == [[1, 0], [0, 1], [1, 1]]
+
+
 def test_dropped_channels_do_not_matter_and_kept_ones_do(model, x):
     model.eval()
     masks = subnet_of(block_widths(model), [([0], [1, 3]), ([0, 1], range(8)), ([0, 1], range(16))], CPU)

@@ -91,7 +91,7 @@ def by_hand(setting, name, x, y, samples):
         views.append(attacked(net, name, x, y, rng))
     net.train()
     subnet = setting.enhancer.subnet(net, 5, 7) if recipe.ews else None
-    subnet = [type(mask)(*(part.double() for part in mask)) for mask in subnet] if subnet else None
+    subnet = [type(mask)(mask.paths.double(), mask.channels.double()) for mask in subnet] if subnet else None
     shift = {}
     if recipe.awp is not None and recipe.awp.warmup <= 5:
         loss, _ = losses(name, net, views, y, None, None)

@@ -15,6 +15,7 @@ from rbench.training.modes import untracked, widened
 from rbench.training.objectives import divergence
 
 PATHS = 2  # a residual branch and a shortcut
+RESIDUAL = 0  # the place of the former
 Choice = tuple[Sequence[int], Sequence[int]]
 """The paths and the channels that are kept of one block; no channels where the residual branch is dropped."""
 
@@ -43,7 +44,8 @@ def subnet_of(widths: Sequence[int], choices: Sequence[Choice], device: torch.de
         parts[2 * index][list(paths)] = 1
         parts[2 * index + 1][list(channels) if len(channels) else slice(None)] = 1
     moved = masks.to(device, non_blocking=True).split(sizes)
-    return [BlockMask(*pair) for pair in zip(moved[::2], moved[1::2], strict=True)]
+    residual = [RESIDUAL in paths for paths, _ in choices]
+    return [BlockMask(*each) for each in zip(moved[::2], moved[1::2], residual, strict=True)]
 
 
 def subnet_logits(model: nn.Module, x: Tensor, subnet: Subnet) -> Tensor:
