@@ -27,7 +27,8 @@ def confidence(frame: "pd.DataFrame", protocol: str) -> "Figure":
         each.set(xlim=(-2, 102), title=condition, xlabel="confidence in the true class (%)")
         each.set_ylim(len(models) - 0.4, -0.6)
         each.set_yticks(range(len(models)), models if each is axes[0] else [""] * len(models))
-    figure.suptitle(f"{protocol}\na dot a subnet, dotted their median; solid the full network", fontsize=9)
+    text = "a dot a subnet, normalised by its batch; dotted their median; solid the full network in evaluation"
+    figure.suptitle(f"{protocol}\n{text}", fontsize=9)
     return figure
 
 
@@ -51,7 +52,8 @@ def blocks(frame: "pd.DataFrame", protocol: str) -> "Figure":
         each.set_xticks(range(int(frame.block.max()) + 1))
     axes[0].set_ylabel("error (%)")
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(models))
-    figure.suptitle(f"{protocol}\nmean and span over what is kept of the block; dotted: none reduced", fontsize=9)
+    text = "mean and span over what is kept of the block; dotted: none reduced; all are normalised by their batch"
+    figure.suptitle(f"{protocol}\n{text}", fontsize=9)
     return figure
 
 
