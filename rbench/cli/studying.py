@@ -44,7 +44,7 @@ def study(
 
 @app.command()
 def analyse(
-    name: Annotated[str, typer.Argument(help="confidence, blocks, dependence or distance.")],
+    name: Annotated[str, typer.Argument(help="blocks, confidence, dependence, detector, distance, filters.")],
     model: Annotated[list[str], typer.Option("--model", help="A model to analyse, or name@weights; may be repeated.")],
     suite: words.SuiteName,
     limit: Annotated[int, typer.Option(min=2, help="The first so many images.")] = 500,

@@ -1,5 +1,6 @@
 """AW-Net against arithmetic that is written out here, plain ResNets and finite differences."""
 
+import dynamic
 import numpy as np
 import pytest
 import torch
@@ -302,24 +303,8 @@ def test_the_joint_attack_makes_images_look_clean():
     assert net.route(disguised)[:, 0].mean() > net.route(plain)[:, 0].mean()
 
 
-CHECKED = """
-import torch
-from rbench.models.awnet import awnet
-
-def net():
-    torch.manual_seed(0)
-    model = awnet(10, [1, 1], [4, 8], [1, 1], [4, 8], stem="digits")
-    with torch.no_grad():
-        for parameter in model.router.heads.parameters():
-            parameter.normal_(0, 0.3)
-    return model
-"""
-
-
-def test_the_check_of_models_accepts_it(tmp_path, capsys):
-    path = tmp_path / "nets.py"
-    path.write_text(CHECKED)
-    assert command(["check", "--model", f"{path}:net", "--suite", "digits-linf"]) == 0
+def test_the_check_of_models_accepts_it(capsys):
+    assert command(["check", "--model", f"{dynamic.__file__}:net", "--suite", "digits-linf"]) == 0
     out = capsys.readouterr().out
     assert "deterministic: two forward passes agree to the bit" in out
     assert "parameters, buffers and training flags: unchanged" in out

@@ -118,3 +118,9 @@ def test_mistakes_are_named(given, message, tmp_path):
     asked = {"name": "confidence", "models": ["at-digits"], "options": {}} | given
     with pytest.raises(UsageError, match=message):
         studies.analyse(asked["name"], asked["models"], "digits-linf", limit=4, out=tmp_path, options=asked["options"])
+
+
+def test_help_lists_all_analyses(capsys):
+    assert command(["analyse", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(name in shown for name in analysis.names())

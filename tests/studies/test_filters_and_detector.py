@@ -1,5 +1,6 @@
 """What routers detect, and how filters are distributed: rows by hand, and files by the command."""
 
+import dynamic
 import numpy as np
 import pytest
 import torch
@@ -12,37 +13,16 @@ from rbench.analysis.filters import filters
 from rbench.cli import run as command
 from rbench.data.digits import digits
 from rbench.errors import UsageError
-from rbench.models.awnet import awnet
 from rbench.models.linear import linear
 from rbench.types import Threat
 
 THREAT = Threat("linf", "24/255")
-NETS = """
-import torch
-from rbench.models.awnet import awnet
-
-def net():
-    torch.manual_seed(0)
-    model = awnet(10, [1, 1], [4, 8], [1, 1], [4, 8], stem="digits")
-    with torch.no_grad():
-        for parameter in model.router.heads.parameters():
-            parameter.normal_(0, 0.3)
-    return model
-"""
-
-
-def dynamic():
-    torch.manual_seed(0)
-    model = awnet(10, [1, 1], [4, 8], [1, 1], [4, 8], stem="digits").eval().requires_grad_(False)
-    for parameter in model.router.heads.parameters():
-        parameter.normal_(0, 0.3)
-    return model
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(1.0, 1.0), (-1.0, 0.0)])
 def test_a_detector_that_knows_the_images(sign, expected, monkeypatch):
     """A head that knows clean images by heart finds them all, or the other way round none."""
-    model = dynamic()
+    model = dynamic.net().eval().requires_grad_(False)
     heart = torch.from_numpy(digits("test").images(np.arange(12))).float().flatten(1) / 255
 
     def type_logits(x):
@@ -57,7 +37,7 @@ def test_a_detector_that_knows_the_images(sign, expected, monkeypatch):
 
 
 def test_the_area_is_of_the_scores_of_the_same_images(monkeypatch):
-    model, seen = dynamic(), []
+    model, seen = dynamic.net().eval().requires_grad_(False), []
     original = model.type_logits
     monkeypatch.setattr(model, "type_logits", lambda x: seen.append(original(x)) or seen[-1])
     rows = list(detector(model, Asked(digits("test"), THREAT, 10)))
@@ -71,7 +51,7 @@ def test_detectors_need_a_head_and_a_threat():
     with pytest.raises(UsageError, match="Linear has no type head to ask; a detector has the hook 'type_logits'"):
         list(detector(linear(3072, 10), Asked(digits("test"), THREAT, 4)))
     with pytest.raises(UsageError, match="choose a suite with a threat"):
-        list(detector(dynamic(), Asked(digits("test"), None, 4)))
+        list(detector(dynamic.net().eval().requires_grad_(False), Asked(digits("test"), None, 4)))
 
 
 def test_filters_of_a_static_network_are_means_of_weights(small_net):
@@ -84,7 +64,7 @@ def test_filters_of_a_static_network_are_means_of_weights(small_net):
 
 
 def test_filters_of_a_router_are_scaled_by_its_codes():
-    model, data = dynamic(), digits("test")
+    model, data = dynamic.net().eval().requires_grad_(False), digits("test")
     rows = list(filters(model, Asked(data, THREAT, 6)))
     x = torch.from_numpy(data.images(np.arange(6))).float() / 255
     scales = model.route(x)[:, 1:].mean(0).split(model.filters)
@@ -102,9 +82,7 @@ def test_filters_of_a_router_are_scaled_by_its_codes():
 
 @pytest.mark.parametrize("name", ["detector", "filters"])
 def test_they_write_data_and_figure(name, tmp_path, capsys):
-    path = tmp_path / "nets.py"
-    path.write_text(NETS)
-    words = ["analyse", name, "--model", f"{path}:net", "--suite", "digits-linf", "--limit", "8"]
+    words = ["analyse", name, "--model", f"{dynamic.__file__}:net", "--suite", "digits-linf", "--limit", "8"]
     assert command([*words, "--out", str(tmp_path / "out")]) == 0
     out, err = capsys.readouterr()
     assert out.strip() == str(tmp_path / "out")
