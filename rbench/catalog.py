@@ -22,18 +22,20 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from rbench import types
+from rbench.candidates import Search
 from rbench.errors import MissingError, UsageError, unknown
 from rbench.recipe import Recipe
 from rbench.trials import Study
 
 T = TypeVar("T")
-Kind = Literal["models", "recipes", "suites", "tables", "studies"]
+Kind = Literal["models", "recipes", "suites", "tables", "studies", "searches"]
 SHELVES: Mapping[Kind, tuple[str, type[Any]]] = {
     "models": ("model_zoo", types.ModelCard),
     "recipes": ("model_zoo/recipes", Recipe),
     "suites": ("suites", types.Suite),
     "tables": ("reports", types.TableSpec),
     "studies": ("reports/studies", Study),
+    "searches": ("reports/searches", Search),
 }
 SINGULAR: Mapping[Kind, str] = {
     "models": "model",
@@ -41,6 +43,7 @@ SINGULAR: Mapping[Kind, str] = {
     "suites": "suite",
     "tables": "table",
     "studies": "study",
+    "searches": "search",
 }
 NESTED: tuple[Kind, ...] = ("models", "recipes")
 AA = types.Call("rbench.attacks.autoattack:autoattack", {"version": "standard"})
@@ -101,6 +104,11 @@ class Catalog:
         """A study of trainings."""
         study: Study = self.load("studies", name)
         return study
+
+    def search(self, name: str) -> Search:
+        """A search of architectures."""
+        search: Search = self.load("searches", name)
+        return search
 
     def weights(self, card: types.ModelCard) -> tuple[Path, str | None]:
         """The file of a card's weights, whether or not it exists, and its sha256 by the lock (None if not listed)."""

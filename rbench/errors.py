@@ -49,7 +49,7 @@ class UndefinedError(ValueError):
 
 
 class StoreError(RbenchError):
-    """A run folder cannot be written, or belongs to another evaluation."""
+    """A run folder cannot be written, or belongs to another run."""
 
     exit_code = 4
 

@@ -68,7 +68,7 @@ class Run:
         if held != manifest:
             key, old, new = _difference(held, manifest)
             raise StoreError(
-                f"{self.folder} belongs to another evaluation: its {key} is {old!r}, not {new!r}. Nothing was changed; "
+                f"{self.folder} belongs to another run: its {key} is {old!r}, not {new!r}. Nothing was changed; "
                 "add --fresh to move it aside and start anew."
             )
 

@@ -101,7 +101,7 @@ def test_another_view_is_another_run(views, small_net, monkeypatch):
     code.write_text(code.read_text().replace('f"darker', 'f"much darker'))
     for name in [name for name in sys.modules if name.startswith("rbench_file_")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(StoreError, match="belongs to another evaluation"):
+    with pytest.raises(StoreError, match="belongs to another run"):
         rbench.evaluate(small_net, "views", limit=10, catalog=catalog)
 
 

@@ -14,12 +14,12 @@ from rbench.errors import unknown
 @app.command()
 def ls(
     shelf: Annotated[
-        str, typer.Argument(help="models, suites, tables, studies or recipes; all of them by default.")
+        str, typer.Argument(help="models, suites, tables, studies, searches or recipes; all of them by default.")
     ] = "all",
     as_json: words.Json = False,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """List models, suites, tables, studies and recipes."""
+    """List models, suites, tables, studies, searches and recipes."""
     from tabulate import tabulate
 
     from rbench.catalog import SHELVES, SINGULAR, Catalog
@@ -48,6 +48,9 @@ def _what(catalog: Any, kind: str, name: str) -> str:
     if kind == "studies":
         study = catalog.study(name)
         return f"{study.title}: {len(study.every)} arms x {len(study.seeds)} seeds"
+    if kind == "searches":
+        search = catalog.search(name)
+        return f"{search.title}: {search.sample} candidates of {search.supernet}"
     recipe = catalog.recipe(name)
     parts = [recipe.objective.use.rpartition(":")[2], *(part for part in ("awp", "ews") if getattr(recipe, part))]
     return f"{recipe.epochs} epochs, {' + '.join(parts)}"
@@ -55,7 +58,7 @@ def _what(catalog: Any, kind: str, name: str) -> str:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A model, suite, table, study or recipe.")],
+    name: Annotated[str, typer.Argument(help="A model, suite, table, study, search or recipe.")],
     catalog: words.CatalogDir = None,
 ) -> None:
     """Show one entry of the catalog in full, as JSON."""

@@ -1,4 +1,4 @@
-"""Verbs about trained models in the plural: studies of trainings, and analyses."""
+"""Verbs about trained models in the plural: studies of trainings, searches of architectures, and analyses."""
 
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +37,37 @@ def study(
         name, jobs=jobs, seeds=seeds, runs=runs, out=out, workers=workers or jobs, device=device,
         data_dir=data_dir,
         download=download, progress=not quiet, catalog=found,
+    )  # fmt: skip
+    typer.echo(result.text, nl=False)
+    typer.echo(f"complete: report, figures and data in {result.folder}", err=True)
+
+
+@app.command()
+def search(
+    name: Annotated[str, typer.Argument(help="The search: see `rbench ls searches`.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Candidates at a time, each in a process of its own.")] = 1,
+    sample: Annotated[int | None, typer.Option(min=1, help="Only the first so many candidates.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do nothing: say how much there is to do.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The folder of the report; default runs/searches/NAME.")] = None,
+    runs: words.Runs = None,
+    device: words.Device = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    quiet: words.Quiet = False,
+    fresh: words.Fresh = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Search a space for robust architectures: train its supernet, fine-tune and attack candidates; resumes."""
+    from rbench import studies
+    from rbench.catalog import Catalog
+
+    found = Catalog.find(catalog or ())
+    if dry_run:
+        typer.echo(studies.unsearched(name, runs=runs, catalog=found))
+        return
+    result = studies.search(
+        name, jobs=jobs, sample=sample, runs=runs, out=out, device=device, data_dir=data_dir, download=download,
+        progress=not quiet, fresh=fresh, catalog=found,
     )  # fmt: skip
     typer.echo(result.text, nl=False)
     typer.echo(f"complete: report, figures and data in {result.folder}", err=True)

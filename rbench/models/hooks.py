@@ -20,12 +20,14 @@ A model that shows its router, its type head or a stand-in for what has no gradi
     a stand-in with useful gradients. Every attack, third-party ones too, then sees the values of `forward` and the
     gradients of `bpda` (backward pass differentiable approximation; Athalye, Carlini and Wagner, ICML 2018).
 
-Hooks only ever help attacks: the referee asks `forward(x)` and nothing else. One method more serves training alone:
+Hooks only ever help attacks: the referee asks `forward(x)` and nothing else. Two methods more serve training alone:
 
 `informed(views, clean) -> (logits of each view, type logits of each view)`
     what training asks in the place of `forward`: the views of a batch, each with whether it shows clean images, since
     that is known there. A model whose norms keep the kinds apart picks them by it. Without a type head the second
     list is empty; type logits are fitted to the kinds by cross-entropy, whatever else is minimised.
+`paths() -> context`
+    in which a supernet is one of its sub-architectures, drawn anew: each step of a training, its attack included.
 """
 
 import inspect

@@ -10,22 +10,24 @@ from rbench.models.denoise import Denoise
 from rbench.models.genotypes import NODES, codes_of
 from rbench.models.robnet_cell import Cell
 
-Stem = Literal["cifar", "imagenet"]
+Stem = Literal["cifar", "imagenet", "digits"]
 
 
 class RobNet(nn.Module):
     """A stem, a row of cells that each read the two before, global average pooling and a linear classifier.
 
     Cells at a third and at two thirds of the row halve the resolution and double the channels. The stem for CIFAR is
-    conv3x3-BN of 3 C channels, which both inputs of the first cell read; that for ImageNet is three convolutions of
-    stride 2, of which the first cell reads the second and the third, as if a cell that reduces lay between them.
+    conv3x3-BN of 3 C channels, which both inputs of the first cell read; that for digits has conv4x4 with stride 4 in
+    its place, since a digit of 32 pixels is one of 8 pixels enlarged. That for ImageNet is three convolutions of stride
+    2, of which the first cell reads the second and the third, as if a cell that reduces lay between them.
     """
 
     def __init__(self, codes: Sequence[Sequence[str]], C: int, classes: int, stem: Stem, *, denoise: bool) -> None:
         """`codes` are those of each cell's edges, C the channels of a node in the first cells."""
         super().__init__()
-        small, layers = stem == "cifar", len(codes)
-        self.stem = _conv(3, 3 * C, 1) if small else nn.Sequential(_conv(3, C // 2, 2), nn.ReLU(), _conv(C // 2, C, 2))
+        small, layers = stem != "imagenet", len(codes)
+        first = _conv(3, 3 * C, 4, size=4) if stem == "digits" else _conv(3, 3 * C, 1)
+        self.stem = first if small else nn.Sequential(_conv(3, C // 2, 2), nn.ReLU(), _conv(C // 2, C, 2))
         self.second = nn.Identity() if small else nn.Sequential(nn.ReLU(), _conv(C, C, 2))
         self.cells, self.after = nn.ModuleList(), nn.ModuleList()
         older = newer = 3 * C if small else C
@@ -48,9 +50,10 @@ class RobNet(nn.Module):
         return self.classifier(torch.mean(newer, dim=(2, 3)))
 
 
-def _conv(in_planes: int, planes: int, stride: int) -> nn.Sequential:
-    """Conv3x3-BN."""
-    return nn.Sequential(nn.Conv2d(in_planes, planes, 3, stride, 1, bias=False), nn.BatchNorm2d(planes))
+def _conv(in_planes: int, planes: int, stride: int, size: int = 3) -> nn.Sequential:
+    """A convolution, 3x3 unless of another size, and BN; one as large as its stride is not padded."""
+    padding = 0 if size == stride else size // 2
+    return nn.Sequential(nn.Conv2d(in_planes, planes, size, stride, padding, bias=False), nn.BatchNorm2d(planes))
 
 
 def robnet(

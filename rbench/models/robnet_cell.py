@@ -50,11 +50,15 @@ def separable(planes: int, stride: int) -> nn.Sequential:
 
 
 class Edge(nn.Module):
-    """The sum of the operations that a code's two bits choose: the identity, then the separable convolution."""
+    """The sum of the operations that a code's two bits choose: the identity, then the separable convolution.
+
+    `dropped` are the places of operations that do not run for the moment, in a supernet.
+    """
 
     def __init__(self, code: str, planes: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
+        self.dropped: tuple[int, ...] = ()
         identity, convolution = (bit == "1" for bit in code)
         self.operations = nn.ModuleList()
         if identity:
@@ -64,9 +68,10 @@ class Edge(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Features [B, planes, H/stride, W/stride]; zeros if no operation is chosen."""
-        if not self.operations:
+        chosen = [operation for place, operation in enumerate(self.operations) if place not in self.dropped]
+        if not chosen:
             return torch.zeros_like(h[:, :, :: self.stride, :: self.stride])
-        return total(operation(h) for operation in self.operations)
+        return total(operation(h) for operation in chosen)
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

@@ -142,6 +142,12 @@ def _objective(recipe: Recipe) -> Objective:
     return objective
 
 
+def held_out_of(recipe: Recipe) -> tuple[Dataset, IntArray]:
+    """The training split that a recipe names, and the ids of the images that it holds out."""
+    data = bind(recipe.data, given=["split"])(split="train")
+    return data, _held_out(data, recipe.holdout)[0]
+
+
 def _held_out(data: Dataset, count: int) -> tuple[IntArray, IntArray]:
     """The ids of `count` held-out images and of those to be fitted, which hold no altered copy of the former."""
     origins = origins_of(data)

@@ -35,7 +35,7 @@ def step(setting: Setting, epoch: int, iteration: int, batches: Sequence[Batch],
     """
     setting = setting.at(epoch)
     model, recipe, ranks, enhancer = setting.model, setting.recipe, setting.ranks, setting.enhancer
-    with setting.seeded("train/step", epoch, iteration):
+    with setting.seeded("train/step", epoch, iteration), getattr(model, "paths", nullcontext)():
         parts = [_seen(setting, epoch, batch, total) for batch in batches]
         if enhancer is not None and enhancer.due(iteration):
             with setting.cast():
