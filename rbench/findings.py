@@ -13,10 +13,10 @@ from rbench.stats import Interval
 from rbench.types import FloatArray
 
 DRAWS = 2_000  # of the bootstrap
-FOLDS, REPEATS = 5, 10
+FOLDS, REPEATS, SHUFFLES, FITS = 5, 10, 100, 200  # of the linear classifier
 FEWEST = 8  # candidates of which a correlation is drawn
-Statistic = Callable[[npt.NDArray[np.int64]], float]
-"""A number of the candidates with these places."""
+Statistic = Callable[[npt.NDArray[np.int64]], FloatArray]
+"""A number [draws] of the candidates with these places [draws, n]."""
 
 
 @dataclass(frozen=True)
@@ -56,33 +56,36 @@ def rank_correlation(one: npt.ArrayLike, other: npt.ArrayLike) -> Estimate:
     count = pair.shape[1]
     if count < FEWEST or (np.ptp(pair, axis=1) == 0).any():
         return Estimate(np.nan, Interval(np.nan, np.nan), count)
-    return _bootstrap(lambda chosen: _spearman(pair[:, chosen]), count)
+    return _bootstrap(lambda chosen: _spearman(pair[0][chosen], pair[1][chosen]), count)
 
 
-def _spearman(pair: FloatArray) -> float:
+def _spearman(one: FloatArray, other: FloatArray) -> FloatArray:
+    """The correlation of the ranks in each row of numbers [draws, n]; NaN where all of a row are alike."""
     from scipy.stats import rankdata
 
-    if (np.ptp(pair, axis=1) == 0).any():
-        return np.nan
-    return float(np.corrcoef(rankdata(pair, axis=1))[0, 1])
+    ranks = [rankdata(values, axis=1) for values in (one, other)]
+    x, y = (values - values.mean(1, keepdims=True) for values in ranks)
+    spread = np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    return np.divide((x * y).sum(1), spread, out=np.full(len(x), np.nan), where=spread > 0)
 
 
 def gain(values: npt.ArrayLike, kept: npt.ArrayLike) -> Estimate:
     """The mean of the values that are kept less the mean of all: what a filter wins on average."""
     array, chosen_by = np.asarray(values, dtype=float), np.asarray(kept, dtype=bool)
 
-    def difference(chosen: npt.NDArray[np.int64]) -> float:
+    def difference(chosen: npt.NDArray[np.int64]) -> FloatArray:
         own, among = array[chosen], chosen_by[chosen]
-        return float(own[among].mean() - own.mean()) if among.any() else np.nan
+        counts = among.sum(1)
+        inside = np.divide((own * among).sum(1), counts, out=np.full(len(own), np.nan), where=counts > 0)
+        return inside - own.mean(1)
 
     return _bootstrap(difference, len(array))
 
 
 def _bootstrap(statistic: Statistic, count: int) -> Estimate:
-    random = np.random.default_rng(0)
-    drawn = [statistic(random.integers(0, count, count)) for _ in range(DRAWS)]
+    drawn = statistic(np.random.default_rng(0).integers(0, count, (DRAWS, count)))
     low, high = np.nanquantile(drawn, (0.025, 0.975))
-    return Estimate(statistic(np.arange(count)), Interval(float(low), float(high)), count)
+    return Estimate(float(statistic(np.arange(count)[None])[0]), Interval(float(low), float(high)), count)
 
 
 def least(distances: FloatArray, keep: float) -> npt.NDArray[np.bool_]:
@@ -108,13 +111,13 @@ def linear(bits: FloatArray, robust: npt.ArrayLike, share: float) -> Linear | No
         return None
     rows = np.concatenate([order[-count:], order[:count]])
     x, y = bits[rows], np.repeat([1, 0], count)
-    model, random = LogisticRegression(), np.random.default_rng(0)
+    model, random = LogisticRegression(solver="liblinear"), np.random.default_rng(0)
     folds = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=0)
     accuracy = float(cross_val_score(model, x, y, cv=folds).mean())
     single = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=1, random_state=0)
-    shuffled = [float(cross_val_score(model, x, random.permutation(y), cv=single).mean()) for _ in range(100)]
+    shuffled = [float(cross_val_score(model, x, random.permutation(y), cv=single).mean()) for _ in range(SHUFFLES)]
     drawn = []
-    for _ in range(DRAWS // 10):
+    for _ in range(FITS):
         chosen = np.concatenate([random.integers(0, count, count), count + random.integers(0, count, count)])
         drawn.append(model.fit(x[chosen], y[chosen]).coef_[0].copy())
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)

@@ -29,13 +29,31 @@ class MixBN(nn.Module):
             return self._apart(h, kinds)
         if not self.mixing or kinds is None:
             return self.adv(h)
-        return torch.lerp(self.adv(h), self.nat(h), kinds.view(-1, 1, 1, 1).to(h.dtype))
+        if self.training:
+            return torch.lerp(self.adv(h), self.nat(h), kinds.view(-1, 1, 1, 1).to(h.dtype))
+        return self._settled(h, kinds)
+
+    def _settled(self, h: Tensor, clean: Tensor) -> Tensor:
+        """The mixture in evaluation, where it is one scale and one shift for each image and channel: one pass of h."""
+        p = clean.view(-1, 1).to(self.adv.weight.dtype)
+        scale, shift = (
+            torch.lerp(adv, nat, p).to(h.dtype)[:, :, None, None]
+            for adv, nat in zip(_affine(self.adv), _affine(self.nat), strict=True)
+        )
+        return torch.addcmul(shift, h, scale)
 
     def _apart(self, h: Tensor, clean: int) -> Tensor:
         """The first `clean` images by `nat`, the others by `adv`; a norm without images is not asked."""
         if clean in (0, len(h)):
             return self.nat(h) if clean else self.adv(h)
         return torch.cat([self.nat(h[:clean]), self.adv(h[clean:])])
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The scale and the shift [1, planes] of a batch norm in evaluation."""
+    state = dict(norm.named_buffers())
+    scale = norm.weight / torch.sqrt(state["running_var"] + norm.eps)
+    return scale[None], (norm.bias - state["running_mean"] * scale)[None]
 
 
 class OneBN(nn.BatchNorm2d):
