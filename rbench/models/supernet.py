@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rbench.errors import UsageError
 from rbench.models.genotypes import EDGES
@@ -21,12 +21,19 @@ Bits = Sequence[Sequence[bool]]
 
 
 class SuperNet(RobNet):
-    """A RobNet of all operations; in each step of a training each of them is dropped with probability `drop`."""
+    """A RobNet of all operations; in each step of a training each of them is dropped with probability `drop`.
+
+    Its norms always go by the batch: what they would remember is of no single sub-architecture. So it is no network to
+    be evaluated.
+    """
 
     def __init__(self, C: int, layers: int, classes: int, stem: Stem, *, shared: bool, drop: float) -> None:
         """`shared` drops the same operations of all cells."""
         super().__init__([["11"] * EDGES] * layers, C, classes, stem, denoise=False)
         self.shared, self.drop = shared, drop
+        for norm in (module for module in self.modules() if isinstance(module, nn.BatchNorm2d)):
+            norm.track_running_stats = False
+            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
     @contextmanager
     def paths(self) -> Iterator[None]:
@@ -62,12 +69,12 @@ def supernet(
     return SuperNet(C, layers, classes, stem, shared=shared, drop=drop)
 
 
-def inherited(weights: Mapping[str, Tensor], codes: Sequence[Sequence[str]]) -> dict[str, Tensor]:
-    """The weights that a sub-architecture takes over from its supernet, under its own names.
+def inherited(weights: Mapping[str, Tensor], candidate: RobNet, codes: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+    """The state of a candidate of which the weights are those of its supernet; its norms have seen nothing yet.
 
     `codes` are those of each cell's edges, as `rbench.models.genotypes.codes_of` gives them.
     """
-    found = {}
+    found = dict(candidate.state_dict())
     for key, value in weights.items():
         cell, edge, place, rest = _place(key)
         if place is None:

@@ -69,8 +69,8 @@ class Space:
 def begin(space: Space, candidate: Candidate) -> Mapping[str, Any]:
     """Write what a candidate inherits, once; returns its parameters and FSP distances before any fine-tuning.
 
-    These are of PGD by the recipe's selection on the held-out images; norms go by the batch, since what a supernet's
-    remember is of many sub-architectures.
+    These are of PGD by the recipe's selection on the held-out images; norms go by the batch, since they
+    have seen nothing yet.
     """
     place = space.place(candidate)
     place.mkdir(parents=True, exist_ok=True)
@@ -79,9 +79,10 @@ def begin(space: Space, candidate: Candidate) -> Mapping[str, Any]:
         return kept
     with threads(space.recipe.threads):
         codes = codes_of(list(candidate.cells), int(space.card.arch.args["layers"]))
-        weights = inherited(read_weights(space.weights), codes)
+        model = cast("RobNet", load_model(_card(space, candidate), None))
+        weights = inherited(read_weights(space.weights), model, codes)
         write(place / START, safetensors.torch.save({key: value.contiguous() for key, value in weights.items()}))
-        model = cast("RobNet", load_model(_card(space, candidate), place / START))
+        model.load_state_dict(weights)
         found = {
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "fsp_before": _distances(space, model, training=True),
