@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -59,6 +60,7 @@ def _what(catalog: Any, kind: str, name: str) -> str:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A model, suite, table, study, search or recipe.")],
+    draw: Annotated[Path | None, typer.Option(help="A PNG or PDF of the cells of a RobNet to write, too.")] = None,
     catalog: words.CatalogDir = None,
 ) -> None:
     """Show one entry of the catalog in full, as JSON."""
@@ -72,6 +74,10 @@ def show(
             shown[SINGULAR[kind]] = {"file": str(files[name]), **asdict(found.load(kind, name))}
     if not shown:
         raise unknown("entry", name, {entry for kind in SHELVES for entry in found.files(kind)})
+    if draw is not None:
+        from rbench.report.drawings import draw_card
+
+        draw_card(found.model(name), draw)
     typer.echo(json.dumps(shown, indent=1, ensure_ascii=False))
 
 

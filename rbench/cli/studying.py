@@ -75,7 +75,7 @@ def search(
 
 @app.command()
 def analyse(
-    name: Annotated[str, typer.Argument(help="blocks, confidence, dependence, detector, distance, filters.")],
+    name: Annotated[str, typer.Argument(help="blocks, confidence, dependence, detector, distance, filters, fsp.")],
     model: Annotated[list[str], typer.Option("--model", help="A model to analyse, or name@weights; may be repeated.")],
     suite: words.SuiteName,
     limit: Annotated[int, typer.Option(min=2, help="The first so many images.")] = 500,

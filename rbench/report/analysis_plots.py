@@ -76,6 +76,22 @@ def detector(frame: "pd.DataFrame", protocol: str) -> "Figure":
     return figure
 
 
+def fsp(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """The FSP distance by cell, a line a model, whose gap of errors stands in the legend."""
+    figure, (axes,) = canvas(5.0, 3.6)
+    for index, model in enumerate(_unique(frame, "model")):
+        part = frame[frame.model == model]
+        gap = 100 * (part.attacked_error.iloc[0] - part.error.iloc[0])
+        axes.plot(
+            part.cell, part.distance, "-", marker=marker(index), color=colour(index), label=f"{model}, gap {gap:.1f}"
+        )
+    axes.set(xlabel="cell", ylabel="FSP distance", yscale="log")
+    axes.set_xticks(range(int(frame.cell.max()) + 1))
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
+    figure.suptitle(f"{protocol}\ngap: points of error under PGD-20 over those on clean images", fontsize=9)
+    return figure
+
+
 def filters(frame: "pd.DataFrame", protocol: str) -> "Figure":
     """For each model the distribution of its filters' mean weights, a line a condition, over all layers."""
     models = _unique(frame, "model")

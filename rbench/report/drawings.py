@@ -1,10 +1,15 @@
 """Drawings of RobNet's cells: states from left to right, edges as arcs whose colour and line say their operations."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rbench.candidates import NODE_EDGES, Bits
-from rbench.report.plot import COLOURS
+from rbench.candidates import NODE_EDGES, Bits, read
+from rbench.errors import UsageError
+from rbench.files import write_atomically
+from rbench.models.genotypes import GENOTYPES
+from rbench.report.plot import COLOURS, written
+from rbench.types import ModelCard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +22,18 @@ KINDS: Mapping[tuple[bool, ...], tuple[str, str, Literal["-", "--"]]] = {  # ide
     (True, True): ("both", COLOURS[2], "-"),
 }
 ACROSS = 4  # cells side by side
+
+
+def draw_card(card: ModelCard, file: Path) -> None:
+    """Write a drawing of the cells of a RobNet's card as PNG or PDF; raises `UsageError` if it has none."""
+    cells = card.arch.args.get("cells")
+    if cells is None:
+        raise UsageError(f"{card.name!r} has no cells to draw; RobNets have, such as robnet-large-cifar10.")
+    if file.suffix not in (".png", ".pdf"):
+        raise UsageError(f"{file} is to be a drawing; name a file that ends in .png or .pdf.")
+    named = GENOTYPES.get(cells, ()) if isinstance(cells, str) else cells
+    figure = drawn(read(named), f"{card.name}: {card.title}")
+    write_atomically(file, written(figure, "pdf" if file.suffix == ".pdf" else "png"))
 
 
 def drawn(bits: Bits, title: str) -> "Figure":
@@ -55,7 +72,7 @@ def _cell(axes: "Axes", row: Bits) -> None:
             axes.add_patch(
                 FancyArrowPatch(
                     (source, 0), (node + 2, 0), connectionstyle=f"arc3,rad={bend}", arrowstyle="-|>", mutation_scale=10,
-                    color=shade, linestyle=line, linewidth=1.2 if line == "--" else 2.0, shrinkA=11, shrinkB=11,
+                    color=shade, linestyle=line, linewidth=1.2 if line == "--" else 2.0, shrinkA=13, shrinkB=13,
                 )
             )  # fmt: skip
     for place, name in enumerate(STATES):

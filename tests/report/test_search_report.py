@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from rbench.candidates import Filter, Search, sampled
-from rbench.report.drawings import drawn
+from rbench.catalog import Catalog
+from rbench.errors import UsageError
+from rbench.report.drawings import draw_card, drawn
 from rbench.report.search_plots import figures
 from rbench.report.searches import averaged, report
 
@@ -78,3 +80,13 @@ def test_figures_show_every_candidate(frame):
     arrows = [len(axes.patches) for axes in drawing.axes]
     assert arrows == [int(each.bits.reshape(-1, 2).any(1).sum()) for each in sampled(1, 2, 1)]
     assert made["density.png"]()[:4] == b"\x89PNG"
+
+
+def test_cards_of_cells_are_drawn_and_others_refused(tmp_path):
+    catalog = Catalog.find()
+    draw_card(catalog.model("robnet-large-cifar10"), tmp_path / "cells.pdf")
+    assert (tmp_path / "cells.pdf").read_bytes()[:4] == b"%PDF"
+    with pytest.raises(UsageError, match="has no cells to draw"):
+        draw_card(catalog.model("at-digits"), tmp_path / "cells.png")
+    with pytest.raises(UsageError, match=r"ends in \.png or \.pdf"):
+        draw_card(catalog.model("robnet-large-cifar10"), tmp_path / "cells.jpg")
