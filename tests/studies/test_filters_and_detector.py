@@ -36,8 +36,9 @@ def test_a_detector_that_knows_the_images(sign, expected, monkeypatch):
     assert [row["auc"] for row in rows] == [expected] * 3
 
 
-def test_the_area_is_of_the_scores_of_the_same_images(monkeypatch):
-    model, seen = dynamic.net().eval().requires_grad_(False), []
+@pytest.mark.parametrize("make", [dynamic.net, dynamic.separate])
+def test_the_area_is_of_the_scores_of_the_same_images(make, monkeypatch):
+    model, seen = make().eval().requires_grad_(False), []
     original = model.type_logits
     monkeypatch.setattr(model, "type_logits", lambda x: seen.append(original(x)) or seen[-1])
     rows = list(detector(model, Asked(digits("test"), THREAT, 10)))

@@ -78,6 +78,17 @@ def test_every_objective_trains_it_and_says_which_views_are_clean(by, name, monk
     assert {"router.kind.weight", "router.kind.bias", "linear.weight", "router.heads.0.weight"} <= moved
 
 
+@pytest.mark.parametrize("name", ["standard", "adversarial", "mtard"])
+def test_networks_apart_learn_from_views_of_their_own_kind(by, name):
+    card = ModelCard("apart", "Apart", Call("rbench.models.separate:separate_net", ARGS), "digits")
+    setting = prepare(card, by(name), 0)
+    before = {key: value.clone() for key, value in setting.model.state_dict().items()}
+    assert torch.isfinite(step(setting, 0, 0, [batch_of(setting)], 12)).all()
+    moved = {key for key, value in setting.model.state_dict().items() if not torch.equal(value, before[key])}
+    learns = {"clean": True in KINDS[name], "robust": False in KINDS[name], "router": True}
+    assert moved == {key for key in before if learns[key.partition(".")[0]]}
+
+
 def test_the_type_loss_by_hand(by):
     """The mean over both halves of the binary cross-entropy of P(clean), beside the objective's own loss."""
     setting = prepare(dynamic(), by("trades"), 0)

@@ -62,7 +62,6 @@ def test_every_printed_row_that_can_be_built_has_a_card():
     missing = {  # RepVGG and these dynamic networks are in no library that this project uses; HAT is no method here
         *((data, "repvgg_a2") for data in ("cifar10", "cifar100")),
         *(("cifar10", model) for model in ("rdi_resnet38", "advmoe", "resnet18 + HAT", "wrn34_10 + HAT")),
-        *(("cifar10", model) for model in ("separate_net", "separate_net_l")),  # not described well enough to be built
     }
     assert rows - {row(name) for name in CARDS} == missing
 

@@ -28,6 +28,7 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "awnet-one-norm-digits": 105_058,
     "awnet-adversarial-norm-digits": 105_730,
     "mtard-digits": 78_042,
+    "separate-net-digits": 175_774,
     "digits": 77_850,
     "resnet18-cifar10": 11_173_962,
     "wrn28-cifar10": 36_479_194,
@@ -57,6 +58,8 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "awnet-l-cifar10": 36_343_180,
     "awnet-one-norm-cifar10": 24_312_714,
     "awnet-adversarial-norm-cifar10": 24_322_314,
+    "separate-net-cifar10": 33_517_782,
+    "separate-net-l-cifar10": 53_734_102,
     "awnet-cifar100": 24_369_510,
     "awnet-tiny-imagenet": 24_420_810,
     "resnet34-cifar10": 21_282_122,
@@ -85,10 +88,11 @@ ROWS += [*ROBNETS, "free-at-resnet50-imagenet", *(f"pgd7-at-{name}" for name in 
 AWNETS = [f"awnet-{data}" for data in ("cifar10", "cifar100", "tiny-imagenet", "digits")]
 AWNETS += [f"awnet-{kind}-cifar10" for kind in ("l", "one-norm", "adversarial-norm")]
 AWNETS += [f"awnet-{kind}-digits" for kind in ("one-norm", "adversarial-norm", "beta1", "beta2", "beta4")]
+SEPARATE = ["separate-net-cifar10", "separate-net-l-cifar10", "separate-net-digits"]
 DISTILLED = [f"mtard-{arch}-{data}" for arch in ("resnet34", "resnet50") for data in ("cifar10", "cifar100", "tiny-imagenet")]  # fmt: skip # noqa: E501
 DISTILLED += [f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn") for data in ("cifar10", "cifar100")]
 DISTILLED += [f"mtard-{arch}-cifar10" for arch in ("resnet18", "swin-tiny", "swin-small")]
-ROWS += [*AWNETS, *DISTILLED, "mtard-digits"]
+ROWS += [*AWNETS, *SEPARATE, *DISTILLED, "mtard-digits"]
 UNPUBLISHED = {"semirobust-digits", "semirobust-clean-digits"}  # not on the shelf yet: `rbench train semirobust-digits`
 UNTRAINED = {"robnet-large-imagenet", "free-at-resnet50-imagenet"}  # by a method that the trainer does not have
 
@@ -212,7 +216,7 @@ def test_committed_weights_are_the_locked_ones_and_fit_their_architecture(name):
 def test_every_committed_checkpoint_is_locked():
     files = {CATALOG.weights(CATALOG.model(name))[0] for name in LOCKED}
     assert set(Path(ZOO / "weights").glob("*.safetensors")) == files
-    waiting = {*AWNETS, "mtard-digits", *UNPUBLISHED}
+    waiting = {*AWNETS, *SEPARATE, "mtard-digits", *UNPUBLISHED}
     assert {name for name in MODELS if name.endswith("-digits")} - waiting == set(LOCKED) - waiting
 
 
@@ -280,6 +284,8 @@ def test_what_is_ours_says_so():
         assert "OURS" in card.title
         assert "never released" in card.note
     assert "OURS" in CATALOG.model("robnet-large-denoise-cifar10").note
+    for name in SEPARATE:
+        assert "OURS, since the table gives no more than the name" in CATALOG.model(name).note
     for name in UNTRAINED:
         assert "--weights" in CATALOG.model(name).note
         assert CATALOG.model(name).remedy == "no recipe makes its weights; name a file with --weights"
@@ -295,7 +301,7 @@ def test_aw_nets_and_their_baselines_are_trained_alike():
             assert (dynamic.epochs, dynamic.batch, dynamic.schedule.milestones) == (100, 256, (75, 90))
             kept |= {key: getattr(dynamic, key) for key in ("epochs", "batch", "schedule")}
         assert replace(static, **kept) == dynamic
-    for name in AWNETS:
+    for name in (*AWNETS, *SEPARATE):
         assert CATALOG.model(name).recipe == f"awnet-{CATALOG.model(name).dataset}"
     for name in DISTILLED:
         assert CATALOG.model(name).recipe == f"mtard-{CATALOG.model(name).dataset}"
@@ -332,6 +338,9 @@ def test_ablations_of_aw_net_differ_in_one_argument():
             (key,) = arch.args.keys() - whole.args.keys()
             assert key in ("norms", "beta")
             assert {**whole.args, key: arch.args[key]} == arch.args
+    for one, other in (("separate-net", "awnet"), ("separate-net-l", "awnet-l")):
+        assert CATALOG.model(f"{one}-cifar10").arch.args == CATALOG.model(f"{other}-cifar10").arch.args
+    assert CATALOG.model("separate-net-digits").arch.args == CATALOG.model("awnet-digits").arch.args
     static = CATALOG.model("mtard-digits").arch.args
     dynamic = CATALOG.model("awnet-digits").arch.args
     assert {key: value for key, value in dynamic.items() if "router" not in key} == static
