@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rbench.comparison import Comparison, Trained, image_errors
 from rbench.errors import UsageError
+from rbench.metrics import w_robust
 from rbench.report.trials import report
 from rbench.stats import crossed
 from rbench.trials import Arm, Measure, Study, Sweep
@@ -112,6 +113,14 @@ def test_errors_of_images_by_hand():
     assert image_errors([one, two], worst).tolist() == [1, 1, 1]
     assert image_errors([two], worst).tolist() == [1, 0, 0]
     assert image_errors([outcomes(label=[2, 0], pred=[2, 1], sample=[7, 3])], mean).tolist() == [1, 0]  # by sample
+
+
+def test_the_mean_of_clean_and_robust_errors_is_that_of_w_robust_accuracy():
+    clean = outcomes(label=[0, 1, 2, 3], pred=[0, 1, 2, 0], sample=[0, 1, 2, 3])
+    attacked = outcomes(label=[0, 1, 2, 3], pred=[0, 0, 0, 0], sample=[0, 1, 2, 3])
+    errors = image_errors([clean, attacked], Measure("w", ("clean", "pgd20")))
+    assert errors.tolist() == [0, 0.5, 0.5, 1]
+    assert 1 - errors.mean() == w_robust([clean, attacked]).value == 0.5
 
 
 @pytest.mark.parametrize("samples", [[0, 1], [0, 1, 3], [0, 1, 1]])

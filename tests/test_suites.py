@@ -1,6 +1,6 @@
 """The suites on the shelf hold to the budgets that papers print."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 
 import pytest
@@ -20,6 +20,8 @@ PRINTED = {
     ("cifar10-awnet", "pgd-sat"): (20, "2/255"),
     ("cifar10-awnet", "cw30"): (30, "0.003"),
     ("cifar10-awnet", "cw30-coarse"): (30, "2/255"),
+    ("cifar10-awnet-transfer", "pgd-sat"): (20, "2/255"),
+    ("cifar10-awnet-transfer", "cw30"): (30, "0.003"),
     ("cifar100-awnet", "pgd-trades"): (20, "0.003"),
     ("tiny-imagenet-awnet", "pgd-sat"): (20, "2/255"),
     ("cifar10-robnet", "pgd20"): (20, "2/255"),
@@ -80,6 +82,18 @@ def content(suite, scale):
 @pytest.mark.parametrize("kind", TWINS)
 def test_the_twin_on_digits_is_the_suite_of_cifar_with_all_lengths_tripled(kind):
     assert content(SUITES[f"digits-{kind}"], 1) == content(SUITES[f"cifar10-{kind}"], 3)
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100", "digits"])
+def test_transferred_attacks_of_aw_net_are_its_own_on_another_architecture(data):
+    """Those of the white-box suite, all from one robust model that is built otherwise than AW-Net and its baseline."""
+    own, moved = SUITES[f"{data}-awnet"], SUITES[f"{data}-awnet-transfer"]
+    (surrogate,) = {probe.surrogates for probe in moved.probes if probe.attack}
+    assert [replace(probe, surrogates=()) for probe in moved.probes] == [probe_of(own, name) for name in ("clean", "pgd-sat", "cw30")]  # fmt: skip # noqa: E501
+    assert (moved.threat, moved.data) == (own.threat, own.data)
+    card = CATALOG.model(*surrogate)
+    assert CATALOG.recipe(card.recipe).attack.threat == own.threat
+    assert CATALOG.model(f"awnet-{data}").arch.use != card.arch.use
 
 
 @pytest.mark.parametrize("suite", ATTACKED)
