@@ -44,8 +44,10 @@ def study(
 
 @app.command()
 def analyse(
-    name: Annotated[str, typer.Argument(help="blocks, confidence, dependence, detector, distance, filters.")],
-    model: Annotated[list[str], typer.Option("--model", help="A model to analyse, or name@weights; may be repeated.")],
+    name: Annotated[str, typer.Argument(help="blocks, confidence, dependence, detector, distance, filters, readout.")],
+    model: Annotated[
+        list[str], typer.Option("--model", help="A model, name@weights, or name@.../epochs/*; may be repeated.")
+    ],
     suite: words.SuiteName,
     limit: Annotated[int, typer.Option(min=2, help="The first so many images.")] = 500,
     corruption: Annotated[str, typer.Option(help="The corruption that is shown.")] = "fog",
