@@ -164,8 +164,8 @@ def train(
     """Train the weights of a model by its card's recipe, resuming where it stopped; see `rbench.training.run`.
 
     `preset` names changes that the recipe lists, `override` others, as {"ews.rho": 0.7}. `means` are `device`,
-    `accumulate`, `workers` and `track` ("tensorboard", "mlflow"). Where processes make batches, as they do for a GPU, a
-    script must guard its main part by `if __name__ == "__main__"`.
+    `accumulate`, `workers`, `keep_epochs` and `track` ("tensorboard", "mlflow"). Where processes make batches, as they
+    do for a GPU, a script must guard its main part by `if __name__ == "__main__"`.
     """
     from rbench.training.run import Means, run, training
 

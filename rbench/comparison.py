@@ -19,7 +19,7 @@ class Trained:
     """One arm from one seed: the errors [images] of each measure, and what the training was like.
 
     `seconds` are those of an epoch (the median), `search` those that the controller learnt in all; `origin` says where
-    altered images come from.
+    altered images come from. `reached` says whether the training ended because it was as good as was wanted.
     """
 
     errors: Mapping[str, FloatArray]
@@ -30,6 +30,7 @@ class Trained:
     seconds: float
     search: float
     origin: tuple[str, ...] = ()
+    reached: bool | None = None
 
     @property
     def cost(self) -> float:
@@ -98,6 +99,16 @@ class Comparison:
         return float(np.median([each.cost for each in self.trained[arm]]))
 
     @property
+    def ended(self) -> bool:
+        """Whether any training could end before its last epoch."""
+        return any(each.reached is not None for arm in self.trained.values() for each in arm)
+
+    def converged(self, arm: str) -> tuple[int, float | None]:
+        """How many trainings of an arm reached what was wanted, and after how many epochs on average."""
+        epochs = [each.epochs for each in self.trained[arm] if each.reached]
+        return len(epochs), float(np.mean(epochs)) if epochs else None
+
+    @property
     def seeds_frame(self) -> "pd.DataFrame":
         """A row for each arm and seed: the errors in %, the epoch that was picked, and the time it took."""
         import pandas as pd
@@ -110,7 +121,8 @@ class Comparison:
                 }
                 held_out = {"held_out_clean": each.clean, "held_out_robust": each.robust}
                 times = {"epoch_seconds": each.seconds, "search_seconds": each.search}
-                rows.append({"arm": arm.name, "seed": seed, **errors, "epoch": each.best, **held_out, **times})
+                end = {"epochs": each.epochs, "reached": each.reached} if self.ended else {}
+                rows.append({"arm": arm.name, "seed": seed, **errors, "epoch": each.best, **held_out, **times, **end})
         return pd.DataFrame(rows)
 
     @property

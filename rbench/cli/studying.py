@@ -75,8 +75,12 @@ def search(
 
 @app.command()
 def analyse(
-    name: Annotated[str, typer.Argument(help="blocks, confidence, dependence, detector, distance, filters, fsp.")],
-    model: Annotated[list[str], typer.Option("--model", help="A model to analyse, or name@weights; may be repeated.")],
+    name: Annotated[
+        str, typer.Argument(help="blocks, confidence, dependence, detector, distance, filters, fsp, readout.")
+    ],
+    model: Annotated[
+        list[str], typer.Option("--model", help="A model, name@weights, or name@.../epochs/*; may be repeated.")
+    ],
     suite: words.SuiteName,
     limit: Annotated[int, typer.Option(min=2, help="The first so many images.")] = 500,
     corruption: Annotated[str, typer.Option(help="The corruption that is shown.")] = "fog",

@@ -30,6 +30,9 @@ def train(
     track: Annotated[
         list[str] | None, typer.Option(help="tensorboard or mlflow, besides the CSV; both may be.")
     ] = None,
+    keep_epochs: Annotated[
+        bool, typer.Option("--keep-epochs", help="Also keep the weights after every epoch, in epochs/ of the folder.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: print sizes, and hours and memory from 3 timed steps.")
     ] = False,
@@ -55,7 +58,8 @@ def train(
             print_rows([asdict(each) for each in estimates], as_json, lambda: "\n".join(map(str, estimates)))
         return
     options |= {
-        "workers": workers, "track": tuple(track or ()), "out": out, "data_dir": data_dir, "download": download,
+        "workers": workers, "track": tuple(track or ()), "keep_epochs": keep_epochs, "out": out, "data_dir": data_dir,
+        "download": download,
     }  # fmt: skip
     if len(names) == 1 and names[0] in options["catalog"].files("models"):
         results = [api.train(names[0], **options)]

@@ -89,7 +89,9 @@ class Selection:
     """The attack on held-out images that picks the best epoch; without a threat, clean accuracy picks it.
 
     With a threat it is the epoch of the highest robust accuracy or, `by = "w-robust"`, of the highest mean of clean and
-    robust accuracy.
+    robust accuracy. `until` names another model of the catalog: training ends with the first epoch whose robust
+    accuracy (clean without a threat) is that of the model on the same images, or less by up to `kappa` percentage
+    points. Algorithm 1 of Andle, Craig, Nowak and Yasaei Sekeh, arXiv 2307.03803, which asks the test images instead.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -97,8 +99,13 @@ class Selection:
     steps: int = 20
     rel_step: str = "1/4"
     by: Literal["robust", "w-robust"] = "robust"
+    until: str | None = None
+    kappa: float = 0.0
 
     def __post_init__(self) -> None:
         attack_of_steps("selection", self)
         if self.by != "robust" and self.threat is None:
             raise UsageError(f"selection.by = {self.by!r} needs a robust accuracy; give selection.threat.")
+        at_least(0, "selection.", self, "kappa")
+        if self.kappa and self.until is None:
+            raise UsageError(f"selection.kappa = {self.kappa} is less than what? Name a model in selection.until.")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbench.report.plot import canvas, colour, marker
+from rbench.report.plot import canvas, colour, marker, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +132,32 @@ def dependence(frame: "pd.DataFrame", protocol: str) -> "Figure":
     return figure
 
 
+def dependence_along(frame: "pd.DataFrame", protocol: str, along: str) -> "Figure":
+    """For each condition the information of neighbouring layers along an axis: a colour a layer, a style a model."""
+    conditions, models, layers = _unique(frame, "condition"), _unique(frame, "model"), _unique(frame, "layer")
+    figure, axes = canvas(3.6 * len(conditions), 3.8, columns=len(conditions))
+    for each, condition in zip(axes, conditions, strict=True):
+        for place, model in enumerate(models):
+            for index, layer in enumerate(layers):
+                part = frame[(frame.condition == condition) & (frame.model == model) & (frame.layer == layer)]
+                label = f"{model}, layer {layer}" if len(models) > 1 else f"layer {layer}"
+                each.plot(
+                    part["at"], part.bits, linestyle=style(place), color=colour(index), linewidth=1.4, label=label
+                )
+                for doubted, face in ((False, colour(index)), (True, "white")):
+                    own = part[(part.doubt != "") == doubted]
+                    each.plot(
+                        own["at"], own.bits, marker(place), color=colour(index), markerfacecolor=face, markersize=5
+                    )
+        each.set(title=condition, xlabel=along)
+        each.set_ylim(bottom=min(0.0, float(frame.bits.min())) - 0.05)
+    axes[0].set_ylabel("information given the class (bits)")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
+    few = int((frame.doubt != "").sum())
+    figure.suptitle(f"{protocol}\nhollow: too few images ({few} of {len(frame)})", fontsize=9)
+    return figure
+
+
 def distance(frame: "pd.DataFrame", protocol: str) -> "Figure":
     """The difference of errors by the norm of the difference of weights in f_b, a mark for each model and condition."""
     conditions, models = _unique(frame, "condition"), _unique(frame, "model")
@@ -146,6 +172,33 @@ def distance(frame: "pd.DataFrame", protocol: str) -> "Figure":
     axes.set(xlabel="norm of the difference of weights in f_b", ylabel=f"error minus that of\n{against} (points)")
     axes.legend(frameon=False, fontsize=7)
     figure.suptitle(protocol, fontsize=9)
+    return figure
+
+
+def readout(frame: "pd.DataFrame", protocol: str) -> "Figure":
+    """For each attack the accuracy of read-outs by how many layers they read; beside it the network's own."""
+    attacks, models = _unique(frame, "attack"), _unique(frame, "model")
+    figure, axes = canvas(3.2 * len(attacks), 3.6, columns=len(attacks))
+    for each, attack in zip(axes, attacks, strict=True):
+        for index, model in enumerate(models):
+            for place, how in enumerate(("published", "proper")):
+                part = frame[(frame.attack == attack) & (frame.model == model) & (frame.protocol == how)]
+                part = part.sort_values("layers")
+                bars = 100 * np.array([part.accuracy - part.low, part.high - part.accuracy])
+                own = colour(2 * index + place)
+                each.errorbar(
+                    part.layers, 100 * part.accuracy, bars, color=own, marker=marker(place), linewidth=1.4, capsize=2,
+                    label=f"{model}, {how}",
+                )  # fmt: skip
+                each.plot(part.layers, 100 * part.random, ":", color=own, linewidth=1.2)
+                each.plot(part.layers, 100 * part.acc_star, "--", color=own, linewidth=1.2)
+        each.set(title=attack, xlabel="convolutions that are read", ylim=(-2, 102))
+        each.set_xticks(sorted(set(frame.layers)))
+    axes[0].set_ylabel("accuracy (%)")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
+    text = "95% intervals; dashed: the network itself; dotted: random read-outs"
+    told = "published: fitted to the attacked test images themselves, which are not attacked through the read-out"
+    figure.suptitle(f"{protocol}\n{text}\n{told}", fontsize=9)
     return figure
 
 

@@ -135,10 +135,12 @@ def _measured(rows: Rows, arms: Sequence[Arm]) -> bool:
 
 
 def _curve(trainings: Sequence[Sequence[Any]], key: str) -> "np.ndarray[Any, np.dtype[np.float64]] | None":
-    """Errors in % [seeds, epochs], None where they were not measured."""
+    """Errors in % [seeds, epochs], None where they were not measured; one that ended early stays as it was."""
     values = [[getattr(row, key) for row in training] for training in trainings]
     if any(value is None for training in values for value in training):
         return None
+    longest = max(map(len, values))
+    values = [[*training, *[training[-1]] * (longest - len(training))] for training in values]
     return 100 * (1 - np.array(values, dtype=np.float64))
 
 

@@ -18,12 +18,18 @@ COST = (
     "the controller took; where several trainings share a machine it is rough."
 )
 
+ENDED = (
+    "`epochs to converge` is the mean over the trainings that came to be as good as the model that the recipe names, "
+    "which then ended; behind it how many did."
+)
+
 
 def report(found: Comparison, protocol: str, figures: Sequence[str]) -> str:
     """The study as Markdown, with links to its figures beside it."""
     study = found.study
     command = f"`rbench study {study.name}` makes this page, its figures and data, from trainings and evaluations."
-    legend = f"{LEGEND} {COST}" if study.sweeps else LEGEND
+    told = {LEGEND: True, COST: bool(study.sweeps), ENDED: found.ended}
+    legend = " ".join(text for text, wanted in told.items() if wanted)
     parts = [f"# {study.title}", protocol, legend, command, _arms(found), _differences(found)]
     parts += [f"![{name.partition('.')[0]}]({name})" for name in figures if name.endswith(".png")]
     return "\n\n".join(parts) + "\n"
@@ -31,13 +37,28 @@ def report(found: Comparison, protocol: str, figures: Sequence[str]) -> str:
 
 def _arms(found: Comparison) -> str:
     measures = found.study.measures
-    costs = [f"{found.cost(arm):.2f}" for arm in found.study.every] if found.study.sweeps else []
-    head = ["arm", *(measure.label for measure in measures), f"{found.study.shown.label} by seed", "cost"]
+    more: dict[str, list[str]] = {}
+    if found.study.sweeps:
+        more["cost"] = [f"{found.cost(arm):.2f}" for arm in found.study.every]
+    if found.ended:
+        more["epochs to converge"] = [_epochs(found, arm) for arm in found.study.every]
+    head = ["arm", *(measure.label for measure in measures), f"{found.study.shown.label} by seed", *more]
     rows = [
-        [arm.label, *(_error(found, arm, m) for m in measures), _spread(found, arm), *costs[place : place + 1]]
+        [
+            arm.label,
+            *(_error(found, arm, m) for m in measures),
+            _spread(found, arm),
+            *(each[place] for each in more.values()),
+        ]
         for place, arm in enumerate(found.study.every)
     ]
-    return tabulate(rows, head if costs else head[:-1], tablefmt="github", disable_numparse=True)
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True)
+
+
+def _epochs(found: Comparison, arm: Arm) -> str:
+    """The mean epochs of trainings that converged, and how many of all did."""
+    count, mean = found.converged(arm.name)
+    return f"{'-' if mean is None else f'{mean:.1f}'} ({count} of {len(found.study.seeds)})"
 
 
 def _differences(found: Comparison) -> str:

@@ -1,7 +1,7 @@
 """Analyses of trained models: what figures of papers show, as data and pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -15,7 +15,8 @@ from rbench.evaluating import interruptible
 from rbench.files import digest_of, write_atomically
 from rbench.planner import Variant
 from rbench.progress import progress_bar
-from rbench.sources import data_source, dataset_of
+from rbench.sources import data_source, dataset_of, loaded
+from rbench.studies.series import axis_of, expanded
 from rbench.subject import device_of, subject_of
 from rbench.types import Call, Suite
 
@@ -52,9 +53,10 @@ def analyse(
 ) -> Analysis:
     """Ask the networks that an analysis makes of each model about clean, corrupted and adversarial images of a suite.
 
-    A model may be "name@file": the network of that name with the weights in a file. `options` are the analysis' own,
-    such as `rho`, `subnets` and `seed`. Writes the data as CSV and the figure as PNG and PDF. Raises `UsageError` for
-    an unknown analysis, and as the analysis does.
+    A model may be "name@file": the network of that name with the weights in a file; or "name@pattern", a file's path
+    with a star, for all that match: what the star stands for is where they stand on the figure's axis, as the epochs
+    do in "name@.../epochs/*.safetensors". `options` are the analysis' own, such as `rho`, `subnets` and `seed`. Writes
+    the data as CSV and the figure as PNG and PDF. Raises `UsageError` for an unknown analysis, and as it does itself.
     """
     if name not in analysis.names():
         raise unknown("analysis", name, analysis.names())
@@ -63,11 +65,13 @@ def analyse(
     catalog = catalog or Catalog.find()
     spec = catalog.suite(suite)
     call = Call(f"rbench.analysis.{name}:{name}", options or {})
+    series = [each for model in models for each in expanded(model)]
+    along = axis_of(name, models)
     ask = partial(_rows, catalog, spec, call, limit=limit, corruption=corruption, severity=severity, device=device)
     from rbench.analysis.shown import blocks
 
     with data_source(data_dir, download), interruptible():
-        frame = _frame({model: ask(model, progress=progress) for model in models})
+        frame = _frame([{**each.labels, **row} for each in series for row in ask(each.file, progress=progress)])
         shown = min(limit, len(dataset_of(spec).labels))
         count = shown if _looks_itself(call) else sum(map(len, blocks(shown)))
     options_said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
@@ -75,7 +79,7 @@ def analyse(
     protocol = "; ".join(filter(None, (f"{spec.name}, {count} images", altered, options_said)))
     pinned = digest_of([sorted(models), protocol])
     folder = Path(out) if out is not None else runs_root(runs) / "analyses" / f"{name}-{pinned[:8]}"
-    _write(name, frame, protocol, folder)
+    _write(name, frame, protocol, folder, along)
     return Analysis(frame, protocol, folder)
 
 
@@ -109,18 +113,19 @@ def _rows(
         "asked": Asked(dataset, spec.threat, limit),
         "x": load_images(dataset, np.arange(1), torch.device(where))[0],
         "load": partial(_loaded, catalog, spec),
+        "train": partial(loaded, replace(spec.data, args={**spec.data.args, "split": "train"})),
         "show": shower,
     }
     wanted = offered.keys() & signature(resolve(call.use)).parameters.keys()
     found = bind(call, given=wanted)(**{key: offered[key] for key in wanted})
     if _looks_itself(call):
-        return [{"model": model, **row} for row in found]
+        return list(found)
     variants, shown = found, shower(network)
     rows = []
     with progress_bar(show=progress) as bar:
         bar.begin(model, 0, len(variants) * len(shown))
         for row in measured(variants, shown):
-            rows.append({"model": model, **row})
+            rows.append(dict(row))
             bar.advance(1)
     return rows
 
@@ -136,10 +141,10 @@ def _loaded(catalog: Catalog, spec: Suite, name: str) -> "nn.Module":
     return subject_of(catalog, model, Variant(weights_file=file or None), spec).load()
 
 
-def _frame(rows: dict[str, list[dict[str, Any]]]) -> "pd.DataFrame":
+def _frame(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame([row for each in rows.values() for row in each])
+    return pd.DataFrame(rows)
 
 
 def _defaults(use: str) -> dict[str, Any]:
@@ -148,10 +153,13 @@ def _defaults(use: str) -> dict[str, Any]:
     return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
-def _write(name: str, frame: "pd.DataFrame", protocol: str, folder: Path) -> None:
+def _write(name: str, frame: "pd.DataFrame", protocol: str, folder: Path, along: str | None) -> None:
     from rbench.report.plot import written
 
-    figure = resolve(f"rbench.report.analysis_plots:{name}")(frame, protocol)
+    if along is None:
+        figure = resolve(f"rbench.report.analysis_plots:{name}")(frame, protocol)
+    else:
+        figure = resolve(f"rbench.report.analysis_plots:{name}_along")(frame, protocol, along)
     folder.mkdir(parents=True, exist_ok=True)
     data = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     write_atomically(folder / f"{name}.csv", data.encode())

@@ -133,7 +133,8 @@ def _asked(catalog: Catalog, spec: Study, arm: Arm, result: "TrainResult", **opt
     search = float(sum(row.search for row in result.rows))
     best = result.best
     origin = origin_of(run.suite, Run(run.folder).manifest() or {}, None)
-    return Trained(errors, len(result.rows), best.epoch, best.clean, best.robust, seconds, search, origin)
+    done = (len(result.rows), best.epoch, best.clean, best.robust)
+    return Trained(errors, *done, seconds, search, origin, result.reached)
 
 
 def _protocol(catalog: Catalog, spec: Study, images: int) -> str:

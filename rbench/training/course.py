@@ -20,7 +20,8 @@ PACE = 10  # steps between two questions to a GPU: each one makes it wait
 class Course:
     """The finished epochs, the weights of the best of them, and how far the running epoch has come.
 
-    `sums` are those of the running epoch: objective, distillation, hits, samples; `seconds` and `search` its times.
+    `sums` are those of the running epoch: objective, distillation, hits, samples; `seconds` and `search` its times. The
+    course is over early with the first epoch that is as good as `wanted`, a held-out accuracy in [0, 1].
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -30,6 +31,18 @@ class Course:
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)
     seconds: float = 0.0
     search: float = 0.0
+    wanted: float | None = None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether an epoch was as good as is wanted; None if nothing is."""
+        if self.wanted is None:
+            return None
+        return any((row.clean if row.robust is None else row.robust) >= self.wanted for row in self.rows)
+
+    def over(self, epochs: int) -> bool:
+        """Whether no epoch is left, of so many in all."""
+        return bool(self.reached) or self.epoch >= epochs
 
     @property
     def epoch(self) -> int:

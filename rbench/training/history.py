@@ -33,7 +33,10 @@ class Row:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training: its weights and other files, and the row of the epoch that was picked."""
+    """A finished training: its weights and other files, and the row of the epoch that was picked.
+
+    `reached` says whether it ended because it was as good as the model that `selection.until` names; None if none is.
+    """
 
     name: str
     seed: int
@@ -42,6 +45,7 @@ class TrainResult:
     best: Row
     rows: tuple[Row, ...]
     published: Path | None = None
+    reached: bool | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -55,7 +59,8 @@ class TrainResult:
         best = {key: value for key, value in asdict(self.best).items() if key in ("epoch", "clean", "robust")}
         place = {"folder": str(self.folder), "weights": str(self.weights)}
         published = str(self.published) if self.published is not None else None
-        return {"model": self.name, "seed": self.seed, "best": best, **place, "published": published}
+        end = {} if self.reached is None else {"epochs": len(self.rows), "reached": self.reached}
+        return {"model": self.name, "seed": self.seed, "best": best, **end, **place, "published": published}
 
     def __str__(self) -> str:
         """The same as a sentence."""

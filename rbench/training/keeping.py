@@ -43,6 +43,13 @@ def keep(
             tell(row)
 
 
+def keep_epoch(setting: Setting, course: Course, out: Path) -> None:
+    """Write the weights as they are after so many epochs; `epochs/0.safetensors` has those that it starts from."""
+    weights = {key: value.cpu().contiguous() for key, value in setting.model.state_dict().items()}
+    folder = made(out / "epochs")
+    states.write(folder / f"{course.epoch}.safetensors", safetensors.torch.save(weights))
+
+
 def finish(card: ModelCard, course: Course, seed: int, out: Path, by: str = "robust") -> TrainResult:
     """The result, with its files; `by` says what makes an epoch the best."""
     best = best_of(course.rows, by)
@@ -50,7 +57,8 @@ def finish(card: ModelCard, course: Course, seed: int, out: Path, by: str = "rob
     states.write(out / "weights.safetensors", safetensors.torch.save(weights))
     states.write(out / "metrics.csv", as_csv(course.rows).encode())
     states.write(out / "curve.png", draw(course.rows, best, f"{card.name}, seed {seed}"))
-    return TrainResult(card.name, seed, out, out / "weights.safetensors", best, tuple(course.rows))
+    rows = tuple(course.rows)
+    return TrainResult(card.name, seed, out, out / "weights.safetensors", best, rows, reached=course.reached)
 
 
 def made(out: Path) -> Path:

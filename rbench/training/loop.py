@@ -16,8 +16,9 @@ from rbench.recipe import Recipe
 from rbench.training import state as states
 from rbench.training.batches import Batch, epoch_order, split
 from rbench.training.course import Course, Diverged, Tally, asked_to_stop
+from rbench.training.goal import goal_of, wanted
 from rbench.training.history import Row, TrainResult
-from rbench.training.keeping import finish, keep, made, opened
+from rbench.training.keeping import finish, keep, keep_epoch, made, opened
 from rbench.training.loggers import Kind, Logger
 from rbench.training.pipeline import Pipeline, batches
 from rbench.training.progress import Report, bar
@@ -43,6 +44,7 @@ def train(
     track: Sequence[Kind] = (),
     tick: Callable[[int], None] = lambda _epochs: None,
     catalog: Catalog | None = None,
+    keep_epochs: bool = False,
 ) -> TrainResult:
     """Train `card`'s architecture by `recipe` in the folder `out`, going on where an earlier call with it stopped.
 
@@ -51,16 +53,24 @@ def train(
     asked to stop), `metrics.csv` and `curve.png`. On the CPU the weights are bit-identical however often the training
     was interrupted, for one number of threads and ranks, on which sums depend. `accumulate` splits batches that do not
     fit; `workers` processes make them (by default none on a CPU); both are free to change on the way. `track` names
-    what else is told of every epoch, `tick` hears how many have ended. Teachers are models of `catalog`. Under torchrun
-    all ranks call it, and the first one writes. Raises `StoreError` if `out` cannot be written or belongs to another
-    training, `ModelError` if the loss is no longer finite, and `InterruptedRunError` when it was asked to stop.
+    what else is told of every epoch, `tick` hears how many have ended. Teachers, and the model that may end it early,
+    are models of `catalog`. `keep_epochs` also writes the weights after each epoch to `epochs/1.safetensors` and so on,
+    and moves no other byte. Under torchrun all ranks call it, and the first one writes. Raises `StoreError` if `out`
+    cannot be written or belongs to another training, `ModelError` if the loss is no longer finite, and
+    `InterruptedRunError` when it was asked to stop.
     """
     with joined(device) as (ranks, where), threads(recipe.threads), ExitStack() as stack:
         chosen = recipe.seed if seed is None else seed
-        found = found_for(recipe, start)
+        found, goal = found_for(recipe, start), goal_of(card, recipe, catalog)
         setting = prepare(card, recipe, chosen, where, ranks=ranks, accumulate=accumulate, start=found, catalog=catalog)
-        expected = states.manifest(card, recipe, chosen, setting.data.digest, setting.taught_by, digests(start))
+        until = {} if goal is None else {goal.model: goal.digest}
+        expected = states.manifest(card, recipe, chosen, setting.data.digest, setting.taught_by, digests(start), until)
         course = _taken_up(setting, made(out) / "state.pt", expected)
+        if goal is not None and course.wanted is None:
+            course.wanted = wanted(setting, goal)
+        note = partial(keep_epoch, setting, course, out)
+        if keep_epochs and not course.begun:
+            ranks.told(note, where)
         done = course.epoch * setting.batches + course.iteration
         show = progress and ranks.first
         report = stack.enter_context(bar(card.name, recipe.epochs * setting.batches, done, enabled=show))
@@ -75,12 +85,15 @@ def train(
         tick(course.epoch)
         with asked_to_stop() as asked:
             for row in _epochs(setting, course, feed, report, asked, out):
+                if keep_epochs and row is not None:
+                    ranks.told(note, where)
                 ranks.told(partial(keep, setting, course, row, tells, out, expected), where)
                 tick(int(row is not None))
                 stop = ranks.any(bool(asked), where)
-                if row is None or (stop and course.epoch < recipe.epochs):
+                if row is None or (stop and not course.over(recipe.epochs)):
                     place = f"after {course.iteration} steps of epoch {course.epoch}"
                     raise InterruptedRunError(f"asked to stop {place}; its state is saved.")
+        tick(recipe.epochs - course.epoch)  # those that are not needed any more
         return ranks.told(partial(finish, card, course, chosen, out, recipe.selection.by), where)
 
 
@@ -88,7 +101,7 @@ def _epochs(
     setting: Setting, course: Course, feed: Iterator[Batch], report: Report, asked: Sequence[bool], out: Path
 ) -> Iterator[Row | None]:
     """The epochs that are left, one by one as they end; None in the place of one that was asked to stop."""
-    while course.epoch < setting.recipe.epochs:
+    while not course.over(setting.recipe.epochs):
         try:
             row = one_epoch(setting, course, feed, report, asked)
         except Diverged as error:

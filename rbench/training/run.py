@@ -45,6 +45,7 @@ class Means:
     accumulate: int = 1
     workers: int | None = None
     track: tuple[Kind, ...] = ()
+    keep_epochs: bool = False
 
 
 MEANS = Means()

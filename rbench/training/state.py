@@ -28,11 +28,12 @@ def manifest(
     data_digest: str,
     teachers: Mapping[str, str] = NOTHING,
     started: Mapping[str, str] = NOTHING,
+    until: Mapping[str, str] = NOTHING,
 ) -> dict[str, str]:
     """What a training folder belongs to: everything that may move its weights, but for defaults of the recipe.
 
-    `teachers` are the digests of those who teach, if any, by their name or file, and `started` those of the weights
-    that it starts from, by model.
+    `teachers` are the digests of those who teach, if any, by their name or file, `started` those of the weights that it
+    starts from, by model, and `until` that of the model that ends it.
 
     So a training may go on although recipes have learnt new words meanwhile. Into how many parts batches are split is
     not among it: a training may go on with another number of ranks.
@@ -41,6 +42,7 @@ def manifest(
     spec = {"architecture": _said(card.arch), **parts, "seed": seed, "images": data_digest}
     spec |= {"teachers": dict(teachers)} if teachers else {}
     spec |= {"start weights": dict(started)} if started else {}
+    spec |= {"until weights": dict(until)} if until else {}
     return {key: json.dumps(value, sort_keys=True) for key, value in spec.items()}
 
 

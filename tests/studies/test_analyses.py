@@ -20,7 +20,7 @@ THREAT = Threat("linf", "24/255")
 
 
 def test_the_analyses_are_the_modules():
-    assert analysis.names() == ["blocks", "confidence", "dependence", "detector", "distance", "filters"]
+    assert analysis.names() == ["blocks", "confidence", "dependence", "detector", "distance", "filters", "readout"]
 
 
 def test_images_are_shown_in_blocks_that_never_change(small_net):
