@@ -144,6 +144,7 @@ def dependence_along(frame: "pd.DataFrame", protocol: str, along: str) -> "Figur
                 each.plot(
                     part["at"], part.bits, linestyle=style(place), color=colour(index), linewidth=1.4, label=label
                 )
+                each.plot(part["at"], part.null, ":", color=colour(index), linewidth=1.2)
                 for doubted, face in ((False, colour(index)), (True, "white")):
                     own = part[(part.doubt != "") == doubted]
                     each.plot(
@@ -154,7 +155,8 @@ def dependence_along(frame: "pd.DataFrame", protocol: str, along: str) -> "Figur
     axes[0].set_ylabel("information given the class (bits)")
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     few = int((frame.doubt != "").sum())
-    figure.suptitle(f"{protocol}\nhollow: too few images ({few} of {len(frame)})", fontsize=9)
+    text = f"hollow: too few images ({few} of {len(frame)}); dotted: what they give where nothing is to be found"
+    figure.suptitle(f"{protocol}\n{text}", fontsize=9)
     return figure
 
 

@@ -65,7 +65,7 @@ def analyse(
     catalog = catalog or Catalog.find()
     spec = catalog.suite(suite)
     call = Call(f"rbench.analysis.{name}:{name}", options or {})
-    series = [each for model in models for each in expanded(model)]
+    series = [each for model in dict.fromkeys(models) for each in expanded(model)]
     along = axis_of(name, models)
     ask = partial(_rows, catalog, spec, call, limit=limit, corruption=corruption, severity=severity, device=device)
     from rbench.analysis.shown import blocks

@@ -53,3 +53,25 @@ def test_an_autoattack_above_pgd_is_told(name):
 
 def test_what_table_2_attacked_by_transfer_is_told():
     assert "attacked by transfer" in CATALOG.model("semi-robust-resnet18-cifar10").note
+
+
+def test_the_data_flag_an_autoattack_above_pgd_of_the_same_network():
+    """(f_a*, f_b*) and (f_a*, f_b) are the same networks under both attacks; (f_a*, f_b~) are different trials."""
+    keys = ("dataset", "model", "variant", "metric")
+    by = {(row["table"], *(row[key] for key in keys)): row for row in ROWS if row["metric"] in ("acc_star", "acc_sr") and row["threat"].rpartition(":")[2] in ("aa", "pgd10")}  # fmt: skip # noqa: E501
+    pairs = [(row, by[("Table 3", *key[1:])]) for key, row in by.items() if key[0] == "Table 1"]
+    assert len(pairs) == 2 * 8
+    above = [row for row, other in pairs if float(row["value"]) > float(other["value"])]
+    flag = "which a correct AutoAttack of the same network cannot give"
+    assert [row for row in ROWS if flag in row["note"]] == above
+    assert {row["model"] for row in above} == {"resnet18"}
+    assert len(above) == 6
+
+
+@pytest.mark.parametrize("name", ["digits-semirobust", "cifar10-semirobust", "cifar100-semirobust"])
+def test_suites_attack_as_published(name):
+    """FGSM, PGD of 10 steps of 2/255 at eps = 8/255 from a random start, and the standard AutoAttack."""
+    probes = {probe.name: probe.attack for probe in CATALOG.suite(name).probes}
+    assert list(probes) == ["clean", "fgsm", "pgd10", "aa"]
+    assert probes["pgd10"].args == {"steps": 10, "rel_step": "1/4"}
+    assert probes["aa"].args == {"version": "standard"}

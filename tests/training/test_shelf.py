@@ -278,7 +278,13 @@ def test_semirobust_networks_and_both_parents_are_one_network_on_one_shelf(name)
 def test_clean_and_adversarial_fine_tuning_differ_in_the_attack_alone():
     robust, clean = CATALOG.recipe("semirobust-digits"), CATALOG.recipe("semirobust-clean-digits")
     assert replace(robust, attack=None, objective=clean.objective, name=clean.name) == clean
-    assert replace(clean.selection, steps=20) == CATALOG.recipe("at-digits").selection
+    assert replace(clean.selection, until=None, kappa=0.0) == CATALOG.recipe("at-digits").selection
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOG.files("recipes") if name.startswith("semirobust")])
+def test_trials_end_once_they_are_as_good_as_the_robust_network_less_kappa(name):
+    recipe = CATALOG.recipe(name)
+    assert (recipe.selection.until, recipe.selection.kappa) == (recipe.start.model, 0.05)
 
 
 def test_what_is_ours_says_so():
