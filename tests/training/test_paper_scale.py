@@ -1,4 +1,7 @@
-"""One real step of every paper-scale card, on noise in the shape of its data, and what a dry run says of it."""
+"""One real step of every paper-scale card, on noise in the shape of its data, and what a dry run says of it.
+
+Sizes at full width are counted elsewhere; one card of every family takes its step at full width here, too.
+"""
 
 import itertools
 import json
@@ -7,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from narrow import narrow
 
 from rbench import api
 from rbench.catalog import Catalog
@@ -22,10 +26,28 @@ CATALOG = Catalog.find()
 CARDS = [
     name for name in CATALOG.files("models") if not name.endswith("-digits") and CATALOG.model(name).recipe is not None
 ]
+WIDE = [  # beside ews-wrn34
+    "ews-trades-awp-prn18",
+    "standard-resnet50-imagenet",
+    "mtard-resnet34-cifar100",
+    "semirobust4-resnet18-cifar10",
+    "awnet-cifar10",
+    "robnet-large-denoise-cifar10",
+]
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_a_step_of_the_card(name):
+def test_a_step_of_the_card(name, monkeypatch):
+    narrow(monkeypatch)
+    take_a_step(name)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_a_step_of_the_card_at_full_width(name):
+    take_a_step(name)
+
+
+def take_a_step(name):
     """With two images and, to save minutes, two steps of the inner attack: everything else as the recipe has it."""
     card = CATALOG.model(name)
     recipe = CATALOG.recipe(card.recipe)
