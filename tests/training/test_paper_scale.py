@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cards import CARDS as ALL
+from cards import CATALOG
 from narrow import narrow
 
 from rbench import api
-from rbench.catalog import Catalog
 from rbench.cli import run as command
 from rbench.data.synthetic import SHAPES, synthetic
 from rbench.errors import UsageError
@@ -22,10 +23,7 @@ from rbench.training.pipeline import Pipeline
 from rbench.training.setting import prepare
 from rbench.training.step import step
 
-CATALOG = Catalog.find()
-CARDS = [
-    name for name in CATALOG.files("models") if not name.endswith("-digits") and CATALOG.model(name).recipe is not None
-]
+CARDS = {name: card for name, card in ALL.items() if not name.endswith("-digits") and card.recipe is not None}
 WIDE = [  # beside ews-wrn34
     "ews-trades-awp-prn18",
     "standard-resnet50-imagenet",
@@ -49,7 +47,7 @@ def test_a_step_of_the_card_at_full_width(name):
 
 def take_a_step(name):
     """With two images and, to save minutes, two steps of the inner attack: everything else as the recipe has it."""
-    card = CATALOG.model(name)
+    card = CARDS[name]
     recipe = CATALOG.recipe(card.recipe)
     if recipe.attack is not None:
         recipe = replace(recipe, attack=replace(recipe.attack, steps=2))
@@ -74,7 +72,7 @@ def take_a_step(name):
 
 
 def test_the_full_step_of_the_card_that_everything_is_for():
-    card = CATALOG.model("ews-wrn34")
+    card = CARDS["ews-wrn34"]
     recipe = CATALOG.recipe(card.recipe)
     assert recipe.attack.steps == 10
     setting = prepare(card, recipe, 0, data=synthetic("cifar10"))
