@@ -13,11 +13,11 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -171,11 +171,17 @@ def read_spec(path: Path, spec: type[T], changes: Mapping[str, Any] = MappingPro
         if isinstance(value.get(key), dict):
             value[key] = [{"name": name, **entry} for name, entry in value[key].items()]
     try:
-        return TypeAdapter(spec).validate_python(value)
+        return cast("T", _adapter(spec).validate_python(value))
     except ValidationError as error:
         changed = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
         where = f"{path}, changed to {changed}" if changed else str(path)
         raise UsageError(f"{where}: {_explain(error, spec)}") from error
+
+
+@cache
+def _adapter(spec: type[Any]) -> TypeAdapter[Any]:
+    """What checks the values of a spec; to make it takes longer than to use it."""
+    return TypeAdapter(spec)
 
 
 def _change(tables: dict[str, Any], key: str, value: Any) -> None:

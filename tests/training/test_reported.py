@@ -4,18 +4,15 @@ import csv
 import re
 
 import pytest
+from cards import CARDS as ALL
+from cards import CATALOG
 
-from rbench.catalog import Catalog
-
-CATALOG = Catalog.find()
 PUBLISHED = CATALOG.roots[0] / "reports" / "published" / "ews.csv"
 ARCHS = {"prn18": "preact_resnet18", "wrn28": "wrn28_10", "wrn34": "wrn34_10"}
 THREATS = {"clean": "clean", "pgd20": "linf-8/255:pgd20", "aa": "linf-8/255:aa"}
 with PUBLISHED.open(newline="") as file:
     ROWS = list(csv.DictReader(file))
-CARDS = [
-    name for name in CATALOG.files("models") if "Stutz" in CATALOG.model(name).paper and CATALOG.model(name).reported
-]
+CARDS = {name: card for name, card in ALL.items() if "Stutz" in card.paper and card.reported}
 
 
 def published(dataset, model, variant, threat, metric, papers=("EWS-poster", "EWS-arXiv")):
@@ -44,7 +41,7 @@ def augmented(card):
 
 @pytest.mark.parametrize("name", [name for name in CARDS if name.rpartition("-")[2] in ARCHS])
 def test_adversarial_cards_report_accuracies(name):
-    card = CATALOG.model(name)
+    card = CARDS[name]
     variant, arch = adversarial(name)
     assert [entry.score for entry in card.reported] == ["clean", "pgd20", "aa"]
     for entry in card.reported:
@@ -56,7 +53,7 @@ def test_adversarial_cards_report_accuracies(name):
 
 @pytest.mark.parametrize("name", [name for name in CARDS if "resnet50-cifar" in name])
 def test_cifar_cards_report_errors(name):
-    card = CATALOG.model(name)
+    card = CARDS[name]
     for entry in card.reported:
         assert entry.suite == f"{card.dataset}-c"
         dataset, threat = (card.dataset, "clean") if entry.score == "clean" else (entry.suite, "corruption")
@@ -66,7 +63,7 @@ def test_cifar_cards_report_errors(name):
 
 @pytest.mark.parametrize("name", [name for name in CARDS if "resnet50-imagenet" in name])
 def test_imagenet_cards_report_every_column(name):
-    card = CATALOG.model(name)
+    card = CARDS[name]
     counts = {"imagenet-c": 0, "imagenet-p": 0}
     for entry in card.reported:
         mean = {"mce": ("corruption", "mCE"), "mfr": ("perturbation", "mFR")}.get(entry.score)
@@ -82,5 +79,5 @@ def test_imagenet_cards_report_every_column(name):
 
 def test_every_number_of_table_4_is_on_a_card():
     printed = [row for row in ROWS if row["table"] == "Table 4"]
-    on_cards = {(adversarial(name), THREATS[entry.score]) for name in CARDS if name.rpartition("-")[2] in ARCHS for entry in CATALOG.model(name).reported}  # fmt: skip # noqa: E501
+    on_cards = {(adversarial(name), THREATS[entry.score]) for name in CARDS if name.rpartition("-")[2] in ARCHS for entry in CARDS[name].reported}  # fmt: skip # noqa: E501
     assert {((row["variant"], row["model"]), row["threat"]) for row in printed} == on_cards

@@ -4,13 +4,14 @@ import csv
 
 import pytest
 import torch
+from cards import CARDS as ALL
+from cards import CATALOG
 
-from rbench.catalog import Catalog, bind
+from rbench.catalog import bind
 
-CATALOG = Catalog.find()
 with (CATALOG.roots[0] / "reports" / "published" / "awnet.csv").open(newline="") as file:
     ROWS = list(csv.DictReader(file))
-CARDS = [name for name in CATALOG.files("models") if "2306.03430" in CATALOG.model(name).paper and CATALOG.model(name).reported]  # fmt: skip # noqa: E501
+CARDS = {name: card for name, card in ALL.items() if "2306.03430" in card.paper and card.reported}
 SCORES = {"clean": "clean", "fgsm": "fgsm", "pgd_trades": "pgd-trades", "pgd_sat": "pgd-sat", "cw30": "cw30", "aa": "aa"}  # fmt: skip # noqa: E501
 ABLATIONS = {
     "awnet-one-norm-cifar10": "dynamic_weight only",
@@ -22,7 +23,7 @@ ACCURACIES = ("accuracy", "robust_accuracy", "w_robust_acc")
 
 def row(name):
     """The dataset, and the model as the table spells it."""
-    dataset = CATALOG.model(name).dataset
+    dataset = CARDS[name].dataset
     model = name.removesuffix(f"-{dataset}").removeprefix("mtard-")
     return dataset, MODELS.get(model, model.replace("-", "_"))
 
@@ -42,7 +43,7 @@ def white_box(name):
 
 @pytest.mark.parametrize("name", CARDS)
 def test_cards_report_every_printed_number_and_no_other(name):
-    card = CATALOG.model(name)
+    card = CARDS[name]
     suite = f"{card.dataset}-awnet"
     found = {entry.score: {entry.value} for entry in card.reported if entry.suite == suite}
     assert found == white_box(name)
@@ -101,7 +102,7 @@ def test_w_robust_accuracies_are_means_but_for_two_misprints():
 )
 def test_networks_are_as_large_as_printed_in_one_unit_or_the_other(name, size, unit):
     with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in bind(CATALOG.model(name).arch)().parameters())
+        count = sum(parameter.numel() for parameter in bind(CARDS[name].arch)().parameters())
     assert round(count / unit, 1) == size
     dataset, model = row(name)
     printed = {float(each["value"]) for each in ROWS if each["metric"] == "params" and (each["dataset"], each["model"]) == (dataset, model)}  # fmt: skip # noqa: E501

@@ -4,21 +4,22 @@ import csv
 
 import pytest
 import torch
+from cards import CARDS as ALL
+from cards import CATALOG
 
-from rbench.catalog import Catalog, bind
+from rbench.catalog import bind
 from rbench.types import Call
 
-CATALOG = Catalog.find()
 with (CATALOG.roots[0] / "reports" / "published" / "robnet.csv").open(newline="") as file:
     ROWS = list(csv.DictReader(file))
-CARDS = [name for name in CATALOG.files("models") if "NAS meets robustness" in CATALOG.model(name).paper]
+CARDS = {name: card for name, card in ALL.items() if "NAS meets robustness" in card.paper}
 MODELS = {"wrn28": "wrn28_10", "robnet_large_denoise": "robnet_large + denoise"}
 HEADS = {"cifar10": 10, "svhn": 10, "cifar100": 100, "tiny-imagenet": 200, "imagenet": 1000}
 
 
 def row(name):
     """The dataset, and the model as the table spells it."""
-    dataset = CATALOG.model(name).dataset
+    dataset = CARDS[name].dataset
     model = name.removesuffix(f"-{dataset}").removeprefix("pgd7-at-").removeprefix("free-at-").replace("-", "_")
     return dataset, MODELS.get(model, model)
 
@@ -31,7 +32,7 @@ def printed(dataset, model, metric):
 
 @pytest.mark.parametrize("name", CARDS)
 def test_cards_report_every_printed_number_and_no_other(name):
-    card = CATALOG.model(name)
+    card = CARDS[name]
     found = {entry.score: entry.value for entry in card.reported}
     assert found == {threat.rpartition(":")[2]: value for threat, value in printed(*row(name), "accuracy").items()}
     suite = CATALOG.suite(f"{card.dataset}-robnet")
@@ -53,7 +54,7 @@ def test_every_printed_row_that_can_be_built_has_a_card():
 @pytest.mark.parametrize("name", [name for name in CARDS if printed(*row(name), "params")])
 def test_networks_are_as_large_as_printed(name):
     """In millions: RobNets for CIFAR with 100 classes, and ResNet-50 in its form for CIFAR, whatever the data set."""
-    card, (dataset, model) = CATALOG.model(name), row(name)
+    card, (dataset, model) = CARDS[name], row(name)
     args = dict(card.arch.args)
     if dataset == "cifar10" and model.startswith("robnet"):
         args["classes"] = 100
