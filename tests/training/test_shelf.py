@@ -29,6 +29,8 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "awnet-adversarial-norm-digits": 105_730,
     "mtard-digits": 78_042,
     "supernet-digits": 67_462,
+    "robnet-digits": 31_606,
+    "robnet-last-digits": 28_942,
     "separate-net-digits": 175_774,
     "digits": 77_850,
     "resnet18-cifar10": 11_173_962,
@@ -96,9 +98,9 @@ DISTILLED += [f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn") for data
 DISTILLED += [f"mtard-{arch}-cifar10" for arch in ("resnet18", "swin-tiny", "swin-small")]
 ROWS += [*AWNETS, *SEPARATE, *DISTILLED, "mtard-digits"]
 # Not on the shelf: supernets, which searches train, and ablations, which `rbench train` makes.
-UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits", "separate-net-digits"}
+UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits", "separate-net-digits", "robnet-last-digits"}
 UNPUBLISHED |= {f"awnet-{kind}-digits" for kind in ("one-norm", "adversarial-norm", "beta1", "beta2", "beta4")}
-UNPUBLISHED |= {"semirobust-digits", "semirobust-clean-digits"}
+
 UNTRAINED = {"robnet-large-imagenet", "free-at-resnet50-imagenet"}  # by a method that the trainer does not have
 
 
