@@ -171,7 +171,7 @@ def read_spec(path: Path, spec: type[T], changes: Mapping[str, Any] = MappingPro
         if isinstance(value.get(key), dict):
             value[key] = [{"name": name, **entry} for name, entry in value[key].items()]
     try:
-        return cast("T", _adapter(spec).validate_python(value))
+        return cast("T", _adapter(cast("Any", spec)).validate_python(value))
     except ValidationError as error:
         changed = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
         where = f"{path}, changed to {changed}" if changed else str(path)
