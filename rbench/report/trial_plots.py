@@ -81,7 +81,7 @@ def _legend(axes: "Axes", entries: Sequence[tuple[str, int]]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour(i), marker=marker(i), linewidth=2, label=text) for text, i in entries]
-    axes.legend(handles=handles, frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=min(len(handles), 3))  # fmt: skip # noqa: E501
+    axes.legend(handles=handles, frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.5, ncols=min(len(handles), 3))  # fmt: skip # noqa: E501
 
 
 def _sweep(found: Comparison, sweep: Sweep) -> "Figure":
