@@ -212,7 +212,7 @@ def test_one_cell_stands_for_all_and_twenty_for_themselves():
         ({"cells": "larg"}, "no genotype named 'larg' in .*genotypes.py. Did you mean 'large'?"),
         ({"layers": 0}, "layers = 0 must be at least 1"),
         ({"cells": [11]}, r"robnet: cells = \[11\]: Input should be a valid string"),
-        ({"stem": "digits"}, "robnet: stem = 'digits': Input should be 'cifar' or 'imagenet'"),
+        ({"stem": "mnist"}, "robnet: stem = 'mnist': Input should be 'cifar', 'imagenet' or 'digits'"),
         ({"width": 3}, "no argument named 'width'"),
     ],
 )

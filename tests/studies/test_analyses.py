@@ -76,10 +76,11 @@ def test_one_block_is_reduced_and_the_others_stay_whole(small_net):
 
 
 def test_the_protocol_counts_the_images_that_were_shown(tmp_path):
-    found = studies.analyse(
-        "confidence", ["at-digits"] * 9, "digits-linf", limit=130, out=tmp_path, options={"subnets": 1}
-    )
-    assert found.protocol.startswith("digits-linf, 100 images; fog, severity 3")
+    for models, limit, count in ((1, 130, 100), (9, 10, 10)):
+        found = studies.analyse(
+            "confidence", ["at-digits"] * models, "digits-linf", limit=limit, out=tmp_path, options={"subnets": 1}
+        )
+        assert found.protocol.startswith(f"digits-linf, {count} images; fog, severity 3")
 
 
 def test_networks_without_masks_are_refused():
