@@ -20,7 +20,8 @@ THREAT = Threat("linf", "24/255")
 
 
 def test_the_analyses_are_the_modules():
-    assert analysis.names() == ["blocks", "confidence", "dependence", "detector", "distance", "filters", "readout"]
+    named = ["blocks", "confidence", "dependence", "detector", "distance", "filters", "fsp", "readout"]
+    assert analysis.names() == named
 
 
 def test_images_are_shown_in_blocks_that_never_change(small_net):
