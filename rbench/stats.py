@@ -104,9 +104,9 @@ def crossed(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> Interval:
         float(seeds * spread) / (images - 1),
         -float(((table - by_seed[:, None] - by_image + mean) ** 2).sum()) / ((seeds - 1) * (images - 1)),
     ]
-    total = sum(squares)
-    if total < max(squares):  # the rest outweighs one of the effects
-        squares = [max(squares) if square == max(squares) else 0.0 for square in squares]
+    total, least = sum(squares), max(squares) * (1 - _ROUNDING)  # lest the order of values decide where both are equal
+    if total < least:  # the rest outweighs one of the effects
+        squares = [square if square >= least else 0.0 for square in squares]
         total = max(squares)
     freedom = (seeds - 1, images - 1, (seeds - 1) * (images - 1))
     degrees = total**2 / sum(square**2 / d for square, d in zip(squares, freedom, strict=True))

@@ -52,6 +52,15 @@ def test_variance_components_by_hand():
     assert crossed(table) == pytest.approx((mean - half, mean + half))
 
 
+def test_rounding_does_not_decide_where_two_effects_are_equal():
+    """The rest of this table is exactly as large as what its images add."""
+    values = np.array([[1, 0, 0, 0], [-1, 0, 1, -1], [1, 1, 1, -1]], dtype=float)
+    found = crossed(values)
+    for other in (values[::-1], values[:, ::-1], values[::-1, ::-1], -values[::-1]):
+        low, high = crossed(other)
+        assert (high - low) == pytest.approx(found.high - found.low)
+
+
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), seeds=st.integers(2, 6), images=st.integers(2, 30))
 def test_intervals_hold_the_mean_and_mirror(data, seeds, images):

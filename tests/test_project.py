@@ -81,7 +81,20 @@ def test_every_verb_is_in_the_readme():
     from rbench.cli import app
 
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert verbs == {"ls", "show", "plan", "eval", "table", "train", "study", "analyse", "check", "explain", "corrupt"}
+    assert verbs == {
+        "ls",
+        "show",
+        "plan",
+        "eval",
+        "table",
+        "train",
+        "study",
+        "search",
+        "analyse",
+        "check",
+        "explain",
+        "corrupt",
+    }
     assert all(f"rbench {verb}" in README for verb in verbs)
 
 
