@@ -10,12 +10,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from rbench.candidates import OPERATIONS
 from rbench.errors import UsageError
 from rbench.models.genotypes import EDGES
 from rbench.models.robnet import RobNet, Stem
 from rbench.models.robnet_cell import Cell, Edge
 
-OPERATIONS = 2 * EDGES  # of a cell: an identity and a convolution an edge
 Bits = Sequence[Sequence[bool]]
 """Of each cell, whether each of its 28 operations runs: the identity and the convolution of each edge in turn."""
 

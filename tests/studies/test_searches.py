@@ -160,7 +160,7 @@ def test_another_space_is_refused_and_can_be_begun_anew(done, tmp_path, undrawn)
 
 def test_a_filter_fine_tunes_those_of_least_distance_alone(tmp_path, undrawn):
     catalog = shelf(tmp_path, shared="false", sample=4, more="filter = { keep = 0.5, cells = [-1] }")
-    found = studies.search("tiny", runs=tmp_path / "runs", catalog=catalog)
+    found = studies.search("tiny", runs=tmp_path / "runs", catalog=catalog, jobs=2)
     tuned = found.frame[found.frame.robust.notna()]
     left = found.frame[found.frame.robust.isna()]
     assert len(tuned) == len(left) == 2
