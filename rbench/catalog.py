@@ -82,6 +82,10 @@ class Catalog:
         card: types.ModelCard = self.load("models", name)
         return card
 
+    def cards(self) -> dict[str, types.ModelCard]:
+        """Name -> card of every model."""
+        return {name: read_spec(path, types.ModelCard) for name, path in self.files("models").items()}
+
     def recipe(self, name: str, *, preset: str | None = None, override: Mapping[str, Any] | None = None) -> Recipe:
         """A training recipe, changed as one of its presets says and then by `override`, as "table.key" = value."""
         recipe: Recipe = self.load("recipes", name)

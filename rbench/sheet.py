@@ -28,7 +28,7 @@ def table_spec(catalog: Catalog, name: str) -> TableSpec:
     if name not in suites:
         raise unknown("table or suite", name, [*tables, *suites])
     suite = catalog.suite(name)
-    models = [model for model in catalog.files("models") if catalog.model(model).dataset == suite.dataset]
+    models = [model for model, card in catalog.cards().items() if card.dataset == suite.dataset]
     return TableSpec(name, suite.title, tuple(models), tuple(f"{name}:{score.name}" for score in suite.scores))
 
 

@@ -3,4 +3,4 @@
 from rbench.catalog import Catalog
 
 CATALOG = Catalog.find()
-CARDS = {name: CATALOG.model(name) for name in CATALOG.files("models")}
+CARDS = CATALOG.cards()

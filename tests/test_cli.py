@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from quick import contents
 
+from rbench.cli import run
 from rbench.report import FORMATS
+from rbench.store import locked
 
 TORCH_FREE = """
 import sys
@@ -33,7 +36,7 @@ threat = { norm = "linf", eps = "24/255" }
 attack = { use = "rbench.attacks.pgd:pgd" }
 [probes.square]
 block = 4
-attack = { use = "rbench.attacks.square:square", args = { queries = 1500 } }
+attack = { use = "rbench.attacks.square:square", args = { queries = 500 } }
 [scores.clean]
 use = "rbench.metrics:accuracy"
 of = ["clean"]
@@ -48,7 +51,7 @@ use = "rbench.metrics:worst_case"
 of = ["clean", "pgd20", "square"]
 """
 N = 16
-MODEL = "at-digits"  # stands, so that a block of random search takes a second or two
+MODEL = "at-digits"  # stands, so that a block of random search takes most of a second
 
 
 def call(*words, env=None, cwd=None):
@@ -59,8 +62,22 @@ def call(*words, env=None, cwd=None):
 
 
 def children(pid):
-    stats = [p.read_text().rpartition(")")[2].split() for p in Path("/proc").glob("[0-9]*/stat") if p.exists()]
-    return sum(int(stat[1]) == pid for stat in stats)
+    """The processes that a process has started."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has just ended
+            continue
+    return [child for child, parent in found.items() if parent == pid]
+
+
+def have_ended(processes):
+    deadline = time.monotonic() + 60
+    while alive := [pid for pid in processes if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.05)
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +97,18 @@ def whole(shelf, tmp_path_factory):
     return runs
 
 
+@pytest.fixture(scope="module")
+def again(shelf, whole):
+    """The same command once more, which has nothing left to do, in JSON."""
+    return call(*words(shelf, whole), "--json")
+
+
 def words(shelf, runs):
     words = ["eval", "--suite", "kill", "--model", MODEL, "--limit", N, "--catalog", shelf, "--runs", runs]
     return [*words, "--batch", 4]  # blocks that share a batch are committed together
 
 
-def test_kill_9_amid_an_attack_then_the_same_command_gives_the_same_bytes(shelf, whole, tmp_path):
+def test_kill_9_amid_an_attack_ends_the_workers_and_the_same_command_gives_the_same_bytes(shelf, whole, tmp_path):
     runs = tmp_path / "runs"
     command = [sys.executable, "-m", "rbench", *map(str, words(shelf, runs)), "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -94,8 +117,11 @@ def test_kill_9_amid_an_attack_then_the_same_command_gives_the_same_bytes(shelf,
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
+    started = children(process.pid)
+    assert len(started) == 3  # two workers and multiprocessing's resource tracker
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert have_ended(started)
     assert not list(runs.glob("*/*/*/square/complete.json"))
     before = {name: data for name, data in contents(runs).items() if not name.endswith(".tmp")}
     second = call(*words(shelf, runs), "--workers", 2)
@@ -116,9 +142,7 @@ def test_a_polite_kill_prints_the_command_that_resumes(shelf, tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not list(runs.glob("*/*/*/pgd20/complete.json")):
         assert process.poll() is None
-        time.sleep(0.05)
-    busy = call(*words(shelf, runs))
-    assert (busy.returncode, "another process is writing" in busy.stderr) == (5, True)
+        time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 5
@@ -126,20 +150,15 @@ def test_a_polite_kill_prints_the_command_that_resumes(shelf, tmp_path):
     assert "Traceback" not in stderr
 
 
-def test_workers_end_with_their_parent(shelf, tmp_path):
-    runs = tmp_path / "runs"
-    command = [sys.executable, "-m", "rbench", *map(str, words(shelf, runs)), "--workers", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while children(process.pid) < 3:  # two workers and multiprocessing's resource tracker
-        assert process.poll() is None
-        time.sleep(0.05)
-    ours = [p.parent.name for p in Path("/proc").glob("[0-9]*/stat") if f") S {process.pid} " in p.read_text() or f") R {process.pid} " in p.read_text()]  # fmt: skip # noqa: E501
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 60
-    while alive := [pid for pid in ours if Path(f"/proc/{pid}").exists()]:
-        assert time.monotonic() < deadline, alive
-        time.sleep(0.2)
+def test_a_run_in_use_is_left_to_its_process(shelf, whole, tmp_path, capsys):
+    runs = shutil.copytree(whole, tmp_path / "runs")
+    (marker,) = runs.glob("*/*/*/square/complete.json")
+    marker.unlink()
+    before = contents(runs)
+    with locked(marker.parents[1]):
+        assert run([str(word) for word in words(shelf, runs)]) == 5
+    assert "another process is writing" in capsys.readouterr().err
+    assert contents(runs) == before
 
 
 def test_listing_showing_and_tables_do_without_torch(shelf, whole):
@@ -153,11 +172,11 @@ def test_listing_showing_and_tables_do_without_torch(shelf, whole):
     assert "square" in done.stdout
 
 
-def test_the_table_prints_what_the_evaluation_printed(shelf, whole):
+def test_the_table_prints_what_the_evaluation_printed(shelf, whole, again):
     options = ["--limit", N, "--catalog", shelf, "--runs", whole]
     cells = json.loads(call("table", "kill", *options, "--format", "json").stdout)["cells"][MODEL]
-    again = json.loads(call(*words(shelf, whole), "--json").stdout)["cells"][MODEL]
-    assert {key: again[key]["value"] for key in cells} == {key: cell["value"] for key, cell in cells.items()}
+    printed = json.loads(again.stdout)["cells"][MODEL]
+    assert {key: printed[key]["value"] for key in cells} == {key: cell["value"] for key, cell in cells.items()}
     text = call("table", "kill", *options, "--format", "markdown").stdout
     for key, cell in cells.items():
         assert cell["n"] == N, key
@@ -203,7 +222,23 @@ EVAL = ["eval", "--suite", "digits-linf", "--model", "at-digits"]
         ([*EVAL, "--runs", "/proc/nowhere"], 4, "cannot write /proc/nowhere"),
     ],
 )
-def test_mistakes_get_one_sentence_and_their_exit_code(words, code, sentence, tmp_path):
+def test_mistakes_get_one_sentence_and_their_exit_code(words, code, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == code
+    out, err = capsys.readouterr()
+    assert sentence in " ".join(err.split())
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["evl"], 3, "No such command 'evl'"),
+        (["ls", "modles"], 3, "Did you mean 'models'?"),
+        (["train", "ews-wrn34", "--data-dir", "nowhere"], 4, "no intact CIFAR10"),
+    ],
+)
+def test_a_process_leaves_with_the_exit_code_and_no_traceback(words, code, sentence, tmp_path):
     done = call(*words, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert sentence in " ".join(done.stderr.split())
@@ -233,13 +268,14 @@ def test_strict_leaves_with_2_on_a_suspect_number(tmp_path):
         "--runs",
         "r",
         "--strict",
+        "--workers",
+        "1",
     ]
     done = call(*command, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert "†" in done.stdout
 
 
-def test_version_and_results_on_stdout_progress_on_stderr(shelf, whole):
+def test_version_and_results_on_stdout_progress_on_stderr(again):
     assert call("--version").stdout.startswith("rbench 0.")
-    done = call(*words(shelf, whole), "--json")
-    assert json.loads(done.stdout)["name"] == "kill"
+    assert json.loads(again.stdout)["name"] == "kill"

@@ -39,12 +39,12 @@ def test_a_card_whose_architecture_changed_is_refused_and_not_shown(suite, tmp_p
     text = builtin.files("models")["at-digits"].read_text()
     (zoo / "mine.toml").write_text(text)
     catalog = Catalog.find([tmp_path / "shelf"])
-    rbench.evaluate("mine", "quick", catalog=catalog)
-    assert "--model mine" not in rbench.table("quick", catalog=catalog)
+    rbench.evaluate("mine", "quick", limit=10, catalog=catalog)
+    assert "--model mine" not in rbench.table("quick", limit=10, catalog=catalog)
     (zoo / "mine.toml").write_text(text.replace("mean = [0.305", "mean = [0.3"))
     with pytest.raises(StoreError, match=r"its arch\.args\.mean is"):
-        rbench.evaluate("mine", "quick", catalog=catalog)
-    assert "--model mine --fresh" in rbench.table("quick", catalog=catalog)
+        rbench.evaluate("mine", "quick", limit=10, catalog=catalog)
+    assert "--model mine --limit 10 --fresh" in rbench.table("quick", limit=10, catalog=catalog)
 
 
 def test_an_error_in_a_worker_arrives_whole(suite, tmp_path):

@@ -151,9 +151,9 @@ def test_a_surrogate_without_weights_is_missing(shelf):
 
 def test_a_run_is_pinned_to_its_surrogates(shelf):
     catalog, zoo = shelf()
-    rbench.evaluate("at-digits", "quick", catalog=catalog)
-    assert "--model at-digits" not in rbench.table("quick", catalog=catalog)
+    rbench.evaluate("at-digits", "quick", limit=10, catalog=catalog)
+    assert "--model at-digits" not in rbench.table("quick", limit=10, catalog=catalog)
     (zoo / "mine.toml").write_text((zoo / "mine.toml").read_text().replace("mean = [0.305", "mean = [0.3"))
     with pytest.raises(StoreError, match=r"its surrogates\.mine is"):
-        rbench.evaluate("at-digits", "quick", catalog=catalog)
-    assert "--model at-digits --fresh" in rbench.table("quick", catalog=catalog)
+        rbench.evaluate("at-digits", "quick", limit=10, catalog=catalog)
+    assert "--model at-digits --limit 10 --fresh" in rbench.table("quick", limit=10, catalog=catalog)

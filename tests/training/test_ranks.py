@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sharing
 import torch
 
 from rbench.catalog import Catalog
+from rbench.cli import run
 from rbench.errors import UsageError
+from rbench.training import loop
 from rbench.training.batches import Batch, epoch_order, split
 from rbench.training.pipeline import Pipeline
 from rbench.training.ranks import ALONE, Ranks, chosen, joined, speaks
@@ -47,6 +50,28 @@ def free_port():
         return str(found.getsockname()[1])
 
 
+def noting(seen, original, stop):
+    """A step that notes what it sees, and that is interrupted where it should stop."""
+
+    def step(setting, epoch, iteration, batches, total):
+        seen.append([epoch, iteration, [batch.samples.tolist() for batch in batches]])
+        if (epoch, iteration) == stop:
+            raise KeyboardInterrupt
+        return original(setting, epoch, iteration, batches, total)
+
+    return step
+
+
+def train_alone(shelf, folder, *options, stop=None):
+    """The same by this process."""
+    words = ["train", "tiny-whole", "--catalog", str(shelf), "--out", str(folder), "--quiet", *options]
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "step", noting(seen, loop.step, stop))
+        assert run(words) == (0 if stop is None else 5)
+    return [seen]
+
+
 def train(shelf, folder, world, *options, stop=None):
     """Train `tiny-whole` in `folder` by so many processes; the samples that each of them saw, by rank."""
     folder.mkdir(exist_ok=True)
@@ -55,8 +80,7 @@ def train(shelf, folder, world, *options, stop=None):
     shared = {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": str(world)}
     children = []
     for rank in range(world):
-        own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if world > 1 else {}
-        environment = os.environ | (shared | own if world > 1 else {"OMP_NUM_THREADS": "1"})
+        environment = os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         children.append(subprocess.Popen([sys.executable, "noting.py", *words], cwd=folder, env=environment, **streams))
     ends = [child.communicate(timeout=120) for child in children]
@@ -80,7 +104,7 @@ def batches_of(seen):
 
 
 def test_two_ranks_see_the_same_samples_and_measure_the_same_within_tolerance(shelf, tmp_path):
-    alone, _ = train(shelf, tmp_path / "one", 1)
+    alone = train_alone(shelf, tmp_path / "one")
     shared, ends = train(shelf, tmp_path / "two", 2)
     assert batches_of(alone) == batches_of(shared)
     assert len(batches_of(alone)) == 3 * 6
@@ -97,17 +121,15 @@ def ends(tmp_path_factory):
     """What one process, and what three that share a training, end with: by world, then rank."""
     folder = tmp_path_factory.mktemp("ends")
     script = Path(__file__).with_name("sharing.py")
-    found = {}
-    for world in (1, 3):
-        port, children = free_port(), []
-        for rank in range(world):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1"}
-            environment = os.environ | own | {"MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-            words = [sys.executable, str(script), str(folder / f"{world}-{rank}.pt")]
-            children.append(subprocess.Popen(words, env=environment, cwd=script.parent))
-        assert [child.wait(120) for child in children] == [0] * world
-        found[world] = [torch.load(folder / f"{world}-{rank}.pt") for rank in range(world)]
-    return found
+    port, children = free_port(), []
+    for rank in range(3):
+        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1"}
+        environment = os.environ | own | {"MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+        words = [sys.executable, str(script), str(folder / f"3-{rank}.pt")]
+        children.append(subprocess.Popen(words, env=environment, cwd=script.parent))
+    sharing.main(folder / "1-0.pt")
+    assert [child.wait(120) for child in children] == [0] * 3
+    return {world: [torch.load(folder / f"{world}-{rank}.pt") for rank in range(world)] for world in (1, 3)}
 
 
 def alike(one, two, **tolerance):
@@ -153,8 +175,8 @@ def test_a_training_goes_on_with_another_number_of_ranks(shelf, tmp_path):
     train(shelf, tmp_path / "parts", 2, stop=(1, 3))
     kept = metrics(tmp_path / "parts")
     assert [row["parts"] for row in kept] == ["2"]
-    train(shelf, tmp_path / "parts", 1, "--accumulate", "2", stop=(2, 1))
-    (after,) = train(shelf, tmp_path / "parts", 1)[0]
+    train_alone(shelf, tmp_path / "parts", "--accumulate", "2", stop=(2, 1))
+    (after,) = train_alone(shelf, tmp_path / "parts")
     assert [(epoch, iteration) for epoch, iteration, _ in after] == [(2, iteration) for iteration in range(6)]
     rows = metrics(tmp_path / "parts")
     assert rows[0] == kept[0]

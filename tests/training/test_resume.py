@@ -63,7 +63,7 @@ def test_interrupted_training_ends_with_the_same_bytes(card, recipe, tmp_path, e
 
 
 def test_killed_training_ends_with_the_same_bytes(card, recipe, tmp_path):
-    recipe = replace(recipe, epochs=12)
+    recipe = replace(recipe, epochs=6)
     whole = loop.train(card, recipe, out=tmp_path / "whole", progress=False)
     out = tmp_path / "killed"
     job = json.dumps([asdict(card), asdict(recipe), str(out)]).encode()
@@ -85,7 +85,7 @@ def test_killed_training_ends_with_the_same_bytes(card, recipe, tmp_path):
     assert kills == 1
     assert (out / "weights.safetensors").read_bytes() == whole.weights.read_bytes()
     names = [line.split(",")[0] for line in (out / "metrics.csv").read_text().splitlines()]
-    assert names == ["epoch", *map(str, range(12))]
+    assert names == ["epoch", *map(str, range(6))]
 
 
 def test_finished_training_is_not_repeated(card, plain, tmp_path, monkeypatch):
