@@ -23,6 +23,7 @@ _SYMBOLS = {
     "L-inf": r"$\ell_\infty$",
     "L2": r"$\ell_2$",
 }
+NARROW = 3  # columns with intervals that fit one column of a page
 _SHRINK = r"""\setlength{\tabcolsep}{3pt}
 \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
 """
@@ -32,8 +33,9 @@ def latex(sheet: Sheet, columns: str | None = None) -> str:
     r"""A sheet as a table that needs `\usepackage{booktabs}`; doubtful values carry one dagger or two.
 
     The best of a column is bold and, in the layout of a paper, the second best underlined. Details stand without
-    intervals. Under headings of groups a table spans both columns of a page and shrinks to its width, which needs
-    `\usepackage{graphicx}` too; groups of rows need `\usepackage{multirow}`. Commands for empty cells are comments.
+    intervals. With more than three columns, or headings of groups, a table spans the page and shrinks to its width,
+    which needs `\usepackage{graphicx}` too; groups of rows need `\usepackage{multirow}`. Comments say what fills empty
+    cells.
     """
     import pandas as pd
 
@@ -59,13 +61,24 @@ def latex(sheet: Sheet, columns: str | None = None) -> str:
         position_float="centering",
         caption=_caption(sheet),
         label=f"tab:{sheet.name}",
-        environment="table*" if detailed(sheet) else None,
+        environment="table*" if _wide(sheet) else None,
     )
     body = _ruled(body, stubs)
-    packages = ["booktabs", *(["graphicx"] if detailed(sheet) else []), *(["multirow"] if stubs > 1 else [])]
+    packages = ["booktabs", *(["graphicx"] if _wide(sheet) else []), *(["multirow"] if stubs > 1 else [])]
     needs = " and ".join(rf"\usepackage{{{package}}}" for package in packages)
     todo = "".join(f"% to fill an empty cell: {command}\n" for command in commands(sheet)) if sheet.laid_out else ""
-    return f"% needs {needs}\n{todo}{_spanned(body, sheet, stubs) if detailed(sheet) else body}"
+    body = _spanned(body, sheet, stubs) if detailed(sheet) else body
+    return f"% needs {needs}\n{todo}{_shrunk(body) if _wide(sheet) else body}"
+
+
+def _wide(sheet: Sheet) -> bool:
+    """Whether a table needs both columns of a page."""
+    return detailed(sheet) or len(sheet.columns) > NARROW
+
+
+def _shrunk(body: str) -> str:
+    """A table no wider than the page."""
+    return body.replace(r"\begin{tabular}", _SHRINK + r"\begin{tabular}").replace(r"\end{tabular}", r"\end{tabular}}")
 
 
 def _stub(sheet: Sheet, line: Line, *, several: bool) -> tuple[str, ...]:
@@ -84,7 +97,7 @@ def _ruled(body: str, stubs: int) -> str:
 
 
 def _spanned(body: str, sheet: Sheet, stubs: int) -> str:
-    r"""A table with the headings of groups above its own, no wider than the page."""
+    r"""A table with the headings of groups above its own."""
     top, rule, rest = body.partition("\\toprule\n")
     heads, below, first = [""] * stubs, [], stubs + 1
     for title, columns in spans(sheet):
@@ -94,8 +107,7 @@ def _spanned(body: str, sheet: Sheet, stubs: int) -> str:
         below += [rf"\cmidrule(lr){{{first}-{last}}}"] if grouped else []
         first = last + 1
     above = f"{' & '.join(heads)} \\\\\n{' '.join(below)}\n"
-    shrunk = top.replace(r"\begin{tabular}", _SHRINK + r"\begin{tabular}")
-    return shrunk + rule + above + rest.replace(r"\end{tabular}", r"\end{tabular}}")
+    return top + rule + above + rest
 
 
 def escape(text: str) -> str:
