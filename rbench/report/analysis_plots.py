@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbench.report.plot import canvas, colour, marker, style
+from rbench.report.plot import canvas, colour, marker, shade, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,13 +142,23 @@ def dependence_along(frame: "pd.DataFrame", protocol: str, along: str) -> "Figur
                 part = frame[(frame.condition == condition) & (frame.model == model) & (frame.layer == layer)]
                 label = f"{model}, layer {layer}" if len(models) > 1 else f"layer {layer}"
                 each.plot(
-                    part["at"], part.bits, linestyle=style(place), color=colour(index), linewidth=1.4, label=label
+                    part["at"],
+                    part.bits,
+                    linestyle=style(place),
+                    color=shade(index, len(layers)),
+                    linewidth=1.4,
+                    label=label,
                 )
-                each.plot(part["at"], part.null, ":", color=colour(index), linewidth=1.2)
+                each.plot(part["at"], part.null, ":", color=shade(index, len(layers)), linewidth=1.2)
                 for doubted, face in ((False, colour(index)), (True, "white")):
                     own = part[(part.doubt != "") == doubted]
                     each.plot(
-                        own["at"], own.bits, marker(place), color=colour(index), markerfacecolor=face, markersize=5
+                        own["at"],
+                        own.bits,
+                        marker(place),
+                        color=shade(index, len(layers)),
+                        markerfacecolor=face,
+                        markersize=5,
                     )
         each.set(title=condition, xlabel=along)
         each.set_ylim(bottom=min(0.0, float(frame.bits.min())) - 0.05)

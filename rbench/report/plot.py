@@ -119,6 +119,14 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
+def shade(index: int, count: int) -> str:
+    """The colour of one of `count` lines that have an order, from dark to light; the colour-blind see it, too."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return to_hex(colormaps["viridis"](0.9 * index / max(count - 1, 1)))
+
+
 def marker(index: int) -> str:
     """The marker of a line by its number."""
     return MARKERS[index % len(MARKERS)]

@@ -18,6 +18,9 @@ class Point(NamedTuple):
     labels: Mapping[str, str | float]
 
 
+SUFFIX = ".safetensors"  # no part of what a star at the end stands for
+
+
 def expanded(model: str) -> list[Point]:
     """A model, or all of "name@pattern", in the order of what the star stands for: numbers if all are, else words.
 
@@ -32,7 +35,7 @@ def expanded(model: str) -> list[Point]:
     files = glob.glob(glob.escape(head) + star + glob.escape(tail))  # noqa: PTH207 - Path knows no escaped patterns
     if not files:
         raise MissingError(f"no checkpoint matches {pattern}.")
-    words = {file[len(head) : len(file) - len(tail)]: file for file in files}
+    words = {file[len(head) : len(file) - len(tail)].removesuffix(SUFFIX): file for file in files}
     places: dict[str, str | float] = {word: word for word in sorted(words)}
     with suppress(ValueError):
         places = dict(sorted(((word, float(word)) for word in words), key=lambda item: item[1]))

@@ -28,6 +28,8 @@ def test_a_star_stands_for_numbers_in_their_order(epochs):
     assert [point.labels for point in points] == [{"model": word, "at": number} for number in (0, 2, 10)]
     assert [point.file for point in points] == [f"at-digits@{epochs}/{number}.safetensors" for number in (0, 2, 10)]
     assert axis_of("dependence", [word]) == "epochs"
+    short = expanded(f"at-digits@{epochs}/*")
+    assert [(point.file, point.labels["at"]) for point in short] == [(p.file, p.labels["at"]) for p in points]
 
 
 def test_a_star_may_stand_for_words_or_for_values_of_a_key(tmp_path):
