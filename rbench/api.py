@@ -135,17 +135,21 @@ def table(
     limit: int | None = None,
     seed: int = 0,
     eps: str | None = None,
+    columns: str | None = None,
     runs: str | Path | None = None,
     catalog: Catalog | None = None,
 ) -> str:
-    """A table of the shelf, or all scores of a suite, rendered from the runs; never evaluates anything."""
+    """A table of the shelf, or all scores of a suite, rendered from the runs; never evaluates anything.
+
+    `columns` are the numbers to show: "measured", "published", "both" or their "difference".
+    """
     from rbench.report import render
 
     catalog = catalog or Catalog.find()
     spec = sheet.table_spec(catalog, name)
     options = ("--runs", str(runs)) if runs is not None else ()
     variant = replace(_variant(seed, limit, eps, None), options=options)
-    return render(sheet.collect(catalog, spec, runs_root(runs), variant), form)
+    return render(sheet.collect(catalog, spec, runs_root(runs), variant), form, columns)
 
 
 def train(

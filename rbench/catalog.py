@@ -25,6 +25,7 @@ from rbench import types
 from rbench.candidates import Search
 from rbench.errors import MissingError, UsageError, unknown
 from rbench.recipe import Recipe
+from rbench.tables import TableSpec
 from rbench.trials import Study
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ SHELVES: Mapping[Kind, tuple[str, type[Any]]] = {
     "models": ("model_zoo", types.ModelCard),
     "recipes": ("model_zoo/recipes", Recipe),
     "suites": ("suites", types.Suite),
-    "tables": ("reports", types.TableSpec),
+    "tables": ("reports", TableSpec),
     "studies": ("reports/studies", Study),
     "searches": ("reports/searches", Search),
 }
@@ -99,9 +100,9 @@ class Catalog:
         suite: types.Suite = self.load("suites", name)
         return suite
 
-    def table(self, name: str) -> types.TableSpec:
+    def table(self, name: str) -> TableSpec:
         """A table."""
-        table: types.TableSpec = self.load("tables", name)
+        table: TableSpec = self.load("tables", name)
         return table
 
     def study(self, name: str) -> Study:
@@ -125,6 +126,13 @@ class Catalog:
         """The file of published values that a suite may compare with, None if there is none of that name."""
         paths = (root / "suites" / "baselines" / f"{name}.toml" for root in self.roots)
         return next((path for path in paths if path.is_file()), None)
+
+    def published(self, name: str) -> Path:
+        """The file of the numbers that papers print."""
+        files = {path.stem: path for root in self.roots for path in root.glob("reports/published/*.csv")}
+        if name not in files:
+            raise unknown("file of published numbers", name, files)
+        return files[name]
 
     def load(self, kind: Kind, name: str) -> Any:
         """Any entry of a shelf; the names in a suite are held to what they promise."""

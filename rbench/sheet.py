@@ -1,7 +1,7 @@
 """Store and specs to scores of models by columns, and what is missing; pure but for reading the store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from rbench.current import is_current
 from rbench.errors import unknown
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Column, Sheet
+from rbench.places import DIRECTIONS, Place, placed, runs_of, score_of
 from rbench.planner import Variant, command, run_folder
 from rbench.reference import baseline_of
 from rbench.store import Run
-from rbench.types import ModelCard, ScoreSpec, Suite, TableSpec, Verdict
+from rbench.tables import TableColumn, TableSpec
+from rbench.types import ModelCard, ScoreSpec, Suite, Verdict
 
 NORMS = {"linf": "L-inf", "l2": "L2"}
 
@@ -28,36 +30,62 @@ def table_spec(catalog: Catalog, name: str) -> TableSpec:
     if name not in suites:
         raise unknown("table or suite", name, [*tables, *suites])
     suite = catalog.suite(name)
-    models = [model for model, card in catalog.cards().items() if card.dataset == suite.dataset]
-    return TableSpec(name, suite.title, tuple(models), tuple(f"{name}:{score.name}" for score in suite.scores))
+    models = tuple(model for model, card in catalog.cards().items() if card.dataset == suite.dataset)
+    return TableSpec(name, suite.title, tuple(f"{name}:{score.name}" for score in suite.scores), models)
 
 
 def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> Sheet:
-    """The sheet of a table: a cell for each model and column, filled from the runs under `root`."""
-    suites: dict[str, Suite] = {}
-    columns = []
-    for key in spec.columns:
-        suite_name, _, score_name = key.partition(":")
-        suite = suites.setdefault(suite_name, variant.apply(catalog.suite(suite_name)))
-        score = next((s for s in suite.scores if s.name == score_name), None)
-        if score is None:
-            raise unknown("score", score_name, [s.name for s in suite.scores], f"table {spec.name!r}: {key!r}")
-        columns.append(column_of(suite, score))
-    cells: dict[tuple[str, str], Cell] = {}
+    """The sheet of a table: a cell for each row and column, filled from the runs under `root`."""
+    places = placed(catalog, spec)
+    known = {place.suite: variant.apply(catalog.suite(place.suite)) for place in places.values() if place.suite}
+    columns = tuple(
+        replace(_column(spec, head, known), decimals=_decimals(spec, places, head.key)) for head in spec.heads
+    )
+    runs = {run: _row(catalog, known[run[0]], run[1], root, variant) for run in runs_of(places)}
     totals: dict[str, int] = {}
-    verdicts: dict[tuple[str, str], Verdict] = {}
     origins: dict[str, list[str]] = {}
-    for model in spec.models:
-        for suite in suites.values():
-            row = _row(catalog, suite, model, root, variant)
-            totals[suite.name] = max(row.total, totals.get(suite.name, 0))
-            cells.update({(model, f"{suite.name}:{name}"): cell for name, cell in row.cells.items()})
-            verdicts.update({(model, suite.name): row.verdict} if row.verdict is not None else {})
-            for line in row.origin:
-                origins.setdefault(line, []).append(model)
-    rows = tuple((model, catalog.model(model).title) for model in spec.models)
-    protocol = (protocol_of(suite, variant, totals[suite.name]) for suite in suites.values())
-    return Sheet(spec.name, spec.title, (*protocol, *_attributed(origins)), rows, tuple(columns), cells, verdicts)
+    for (suite, model), row in runs.items():
+        totals[suite] = max(row.total, totals.get(suite, 0))
+        for line in row.origin:
+            origins.setdefault(line, []).append(model)
+    protocol = (protocol_of(suite, variant, totals.get(name, 0)) for name, suite in known.items())
+    return Sheet(
+        spec.name,
+        spec.title,
+        (*protocol, *_attributed(origins)),
+        tuple((line.key, line.title or catalog.model(line.model).title) for line in spec.lines),
+        columns,
+        {key: _cell(place, runs) for key, place in places.items()},
+        {(model, suite): row.verdict for (suite, model), row in runs.items() if row.verdict is not None},
+        groups={line.key: line.group for line in spec.lines if line.group},
+        versus={line.key: spec.rival(line) for line in spec.lines if line.versus},
+        notes=spec.notes,
+        laid_out=bool(spec.rows),
+    )
+
+
+def _cell(place: Place, runs: Mapping[tuple[str, str], "_Row"]) -> Cell:
+    cell = runs[place.suite, place.model].cells[place.score] if place.suite else Cell()
+    score = cell.score
+    if score is not None and place.complement:
+        low, high = score.interval
+        score = replace(score, value=1 - score.value, interval=(1 - high, 1 - low))
+    return replace(cell, score=score, printed=place.printed)
+
+
+def _decimals(spec: TableSpec, places: Mapping[tuple[str, str], Place], key: str) -> int:
+    """The digits that a paper prints in a column (files of its numbers lose the zeros at their end), else one."""
+    printed = [place.printed for (_, column), place in places.items() if column == key and spec.rows]
+    return max((number.decimals for number in printed if number is not None), default=1)
+
+
+def _column(spec: TableSpec, head: TableColumn, suites: Mapping[str, Suite]) -> Column:
+    """A column of a table: a score's, under the table's own headings where it has any, or a paper's."""
+    if not head.score:
+        return Column(head.key, head.title, DIRECTIONS[head.better], head.group)
+    suite, _, name = head.score.partition(":")
+    column = column_of(suites[suite], score_of(suites[suite], name, f"table {spec.name!r}"))
+    return replace(column, title=head.title or column.title, group=head.group or column.group)
 
 
 def _attributed(origins: Mapping[str, Sequence[str]]) -> list[str]:
@@ -70,7 +98,8 @@ def column_of(suite: Suite, score: ScoreSpec) -> Column:
     """A score of a suite as the column of a table."""
     title = score.title or score.name
     relative = bool(suite.baseline) and "baseline" in signature(resolve(score.use)).parameters
-    return Column(f"{suite.name}:{score.name}", title, score.higher_is_better, score.group, relative)
+    key, group = f"{suite.name}:{score.name}", score.group
+    return Column(key, title, score.higher_is_better, group, relative, detail=bool(group))
 
 
 @dataclass(frozen=True)

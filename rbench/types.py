@@ -178,17 +178,6 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class TableSpec:
-    """What a table shows: models (rows) by scores of suites (columns), written "suite:score"."""
-
-    __pydantic_config__: ClassVar = STRICT
-    name: str
-    title: str
-    models: tuple[str, ...]
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Job:
     """The unit that is run, stored and never run twice: one probe on one model and dataset.
 

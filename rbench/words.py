@@ -33,6 +33,12 @@ AllowPartial = Annotated[
     bool, typer.Option("--allow-partial", help="Leave out corruptions whose data are missing; scores get a star.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Leave with code 2 unless the verdict is reliable.")]
-Form = Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, latex, csv or json.")]
+Form = Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, html, latex, csv or json.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns", help="The numbers to show: measured, published, both or difference, which is measured - published."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

@@ -88,6 +88,7 @@ def table(
     limit: words.Limit = None,
     seed: words.Seed = 0,
     eps: words.Eps = None,
+    columns: words.Columns = None,
     runs: words.Runs = None,
     catalog: words.CatalogDir = None,
 ) -> None:
@@ -96,7 +97,8 @@ def table(
     from rbench.catalog import Catalog
 
     found = Catalog.find(catalog or ())
-    typer.echo(api.table(name, form=form, limit=limit, seed=seed, eps=eps, runs=runs, catalog=found), nl=False)
+    text = api.table(name, form=form, limit=limit, seed=seed, eps=eps, columns=columns, runs=runs, catalog=found)
+    typer.echo(text, nl=False)
 
 
 @app.command()

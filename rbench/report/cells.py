@@ -11,6 +11,7 @@ from rbench.types import Finding, Score, Verdict, verdict_of
 MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": "‡"}
 ACCURACIES = "Accuracy in %, with Wilson's 95% interval in brackets."
 MEANS = "In %, with 95% intervals in brackets: an image counts once, however often it is seen"
+PAPERS = "Percentages as a paper prints them, and those measured here with 95% intervals in brackets."
 EXACT = "; baselines count as exact"
 
 
@@ -26,9 +27,11 @@ def interval(score: Score) -> str:
 
 
 def legend(sheet: Sheet) -> str:
-    """What the numbers are: accuracies with Wilson's intervals, or means over what is seen of each image."""
+    """What the numbers are: accuracies with Wilson's intervals, means over what is seen of each image, or a paper's."""
+    if sheet.laid_out:
+        return PAPERS
     scores = [cell.score for cell in sheet.cells.values() if cell.score is not None]
-    upward = all(column.higher_is_better and not column.group for column in sheet.columns)
+    upward = all(column.higher_is_better and not column.detail for column in sheet.columns)
     if upward and all(_is_share(score) for score in scores):
         return ACCURACIES
     return f"{MEANS}{EXACT if any(column.relative for column in sheet.columns) else ''}."
@@ -46,7 +49,7 @@ def spans(sheet: Sheet) -> list[tuple[str, tuple[Column, ...]]]:
         columns = tuple(run)
         one_way = len({column.higher_is_better for column in columns}) == 1
         title = group or columns[0].title
-        found.append((f"{title} {arrow(columns[0])}" if one_way else title, columns))
+        found.append((f"{title} {arrow(columns[0])}".rstrip() if one_way else title, columns))
     return found
 
 
@@ -55,7 +58,7 @@ def lower_heading(sheet: Sheet, column: Column) -> str:
     if not column.group:
         return _count(sheet, column.key)
     upper = next(title for title, columns in spans(sheet) if column in columns)
-    return column.title if upper != column.group else f"{column.title} {arrow(column)}"
+    return column.title if upper != column.group else f"{column.title} {arrow(column)}".rstrip()
 
 
 def heading(sheet: Sheet, key: str) -> str:
@@ -65,26 +68,18 @@ def heading(sheet: Sheet, key: str) -> str:
 
 
 def arrow(column: Column) -> str:
-    """Which way is better."""
-    return "↑" if column.higher_is_better else "↓"
-
-
-def best(sheet: Sheet, key: str) -> set[str]:
-    """The rows that print the best value of a column, if there are several models to compare."""
-    if sheet.rows_are != "model":
-        return set()
-    column = next(c for c in sheet.columns if c.key == key)
-    values = {row: round(100 * cell.score.value, 1) for row, cell in _column(sheet, key) if cell.score is not None}
-    if len(values) < 2:
-        return set()
-    top = max(values.values()) if column.higher_is_better else min(values.values())
-    return {row for row, value in values.items() if value == top}
+    """Which way is better, empty where none is."""
+    return {True: "↑", False: "↓", None: ""}[column.higher_is_better]
 
 
 def footnotes(sheet: Sheet) -> list[str]:
     """Findings that cast doubt, each with the cells that it concerns, then why cells are empty and what fills them."""
-    commands = dict.fromkeys(cell.missing for model, _ in sheet.rows for _, cell in _row(sheet, model) if cell.missing)
-    return [*doubts(sheet), *_undefined(sheet), *(f"To fill an empty cell: {command}" for command in commands)]
+    return [*sheet.notes, *doubts(sheet), *_undefined(sheet), *(f"To fill an empty cell: {c}" for c in commands(sheet))]
+
+
+def commands(sheet: Sheet) -> list[str]:
+    """The commands that fill empty cells, each once."""
+    return list(dict.fromkeys(c.missing for model, _ in sheet.rows for _, c in _row(sheet, model) if c.missing))
 
 
 def _undefined(sheet: Sheet) -> list[str]:
@@ -142,8 +137,9 @@ def _where(cells: Mapping[str, Iterable[str]]) -> str:
 
 
 def _row(sheet: Sheet, model: str) -> list[tuple[str, Cell]]:
-    return [(column.title, sheet.cells[model, column.key]) for column in sheet.columns]
+    return [(_called(column), sheet.cells[model, column.key]) for column in sheet.columns]
 
 
-def _column(sheet: Sheet, key: str) -> list[tuple[str, Cell]]:
-    return [(model, sheet.cells[model, key]) for model, _ in sheet.rows]
+def _called(column: Column) -> str:
+    """The title of a column; of one among others of its name, with its group."""
+    return f"{column.group} {column.title}" if column.group and not column.detail else column.title

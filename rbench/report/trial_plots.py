@@ -44,7 +44,7 @@ def _differences(found: Comparison) -> "Figure":
     pairs = [(arm, other) for arm in found.study.arms for other in arm.against]
     titles = {arm.name: arm.label for arm in found.study.every}
     measures = found.study.measures
-    figure, (left, right) = canvas(11, 1.2 + 0.62 * len(pairs), columns=2)
+    figure, (left, right) = canvas(11, 1.2 + max(0.62, 0.16 * len(measures)) * len(pairs), columns=2)
     places = np.arange(len(pairs))[::-1]
     for place, (arm, other) in zip(places, pairs, strict=True):
         for index, name in enumerate((other, arm.name)):

@@ -18,9 +18,9 @@ FROST = Finding("RB151", "warn", "frost is not the authors'.")
 COLUMNS = (
     Column("c:clean", "Clean error", higher_is_better=False),
     Column("c:mce", "mCE", higher_is_better=False, relative=True),
-    Column("c:gauss", "Gauss.", higher_is_better=False, group="Noise"),
-    Column("c:shot", "Shot", higher_is_better=False, group="Noise"),
-    Column("c:frost", "Frost", higher_is_better=False, group="Weather"),
+    Column("c:gauss", "Gauss.", higher_is_better=False, group="Noise", detail=True),
+    Column("c:shot", "Shot", higher_is_better=False, group="Noise", detail=True),
+    Column("c:frost", "Frost", higher_is_better=False, group="Weather", detail=True),
 )
 ERRORS = {"alexnet": (0.44, 1.0, 1.0, 1.0, 1.0), "resnet50": (0.24, 0.767, 0.8, 0.824, 0.75)}
 
@@ -104,8 +104,8 @@ def test_only_columns_that_compare_with_a_baseline_are_relative(name, relative):
 
 
 def test_neighbours_of_another_suite_or_direction_have_a_heading_of_their_own(sheet):
-    other = Column("d:gauss", "Gauss.", higher_is_better=False, group="Weather")
-    better = Column("d:kept", "Kept", higher_is_better=True, group="Weather")
+    other = Column("d:gauss", "Gauss.", higher_is_better=False, group="Weather", detail=True)
+    better = Column("d:kept", "Kept", higher_is_better=True, group="Weather", detail=True)
     columns = (*COLUMNS, other, better)
     wide = replace(sheet, columns=columns, cells=sheet.cells | {(m, c.key): Cell() for m, _ in sheet.rows for c in columns[5:]})  # fmt: skip # noqa: E501
     shape = [(title, len(columns)) for title, columns in spans(wide)]

@@ -1,0 +1,93 @@
+"""Rows of sheets as lines of printed tables: measured numbers, those of papers, both, or what is between them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from rbench.errors import unknown
+from rbench.pages import Cell, Column, Sheet
+
+Numbers = Literal["measured", "published", "difference"]
+CHOICES = ("measured", "published", "both", "difference")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: a row of the sheet and which numbers it shows; `group` and `title` head the first of them."""
+
+    row: str
+    numbers: Numbers
+    title: str
+    group: str = ""
+
+
+def chosen(sheet: Sheet, columns: str | None) -> tuple[Numbers, ...]:
+    """The kinds of numbers that each row shows; both where nobody chose and the sheet has the layout of a paper."""
+    choice = columns or ("both" if sheet.laid_out and _has_printed(sheet) else "measured")
+    if choice not in CHOICES:
+        raise unknown("choice of --columns", choice, CHOICES)
+    if choice == "both":
+        return ("published", "measured")
+    return tuple(numbers for numbers in get_args(Numbers) if numbers == choice)
+
+
+def lines(sheet: Sheet, kinds: tuple[Numbers, ...]) -> Iterator[Line]:
+    """The lines of a table, in order."""
+    for row, title in sheet.rows:
+        for kind in kinds:
+            yield Line(row, kind, title, sheet.groups.get(row, ""))
+
+
+def amount(cell: Cell, numbers: Numbers) -> float | None:
+    """What a cell shows, in percent or in the unit of the paper; None where there is nothing."""
+    score, printed = cell.score, cell.printed
+    if numbers == "measured":
+        return None if score is None else 100 * score.value
+    if numbers == "published":
+        return None if printed is None else printed.value
+    if score is None or printed is None or printed.unit != "%":
+        return None
+    return 100 * score.value - printed.value
+
+
+def text(cell: Cell, numbers: Numbers, decimals: int) -> str:
+    """The number of a cell as it is printed, empty where there is none: differences with their sign."""
+    value = amount(cell, numbers)
+    return "" if value is None else f"{value:{_sign(numbers)}.{decimals}f}"
+
+
+def bounds(cell: Cell, numbers: Numbers, decimals: int) -> str:
+    """The 95% interval of a number, in percent or in points; papers' numbers have none."""
+    if cell.score is None or numbers == "published" or amount(cell, numbers) is None:
+        return ""
+    less = cell.printed.value if numbers == "difference" and cell.printed is not None else 0.0
+    low, high = (f"{100 * end - less:{_sign(numbers)}.{decimals}f}" for end in cell.score.interval)
+    return f"[{low}, {high}]"
+
+
+def step(sheet: Sheet, line: Line, column: Column) -> str:
+    """The difference to the row that this one is compared with, as "(+0.95)"; empty where there is none."""
+    other = sheet.versus.get(line.row)
+    if other is None or line.numbers == "difference":
+        return ""
+    ours, theirs = (amount(sheet.cells[row, column.key], line.numbers) for row in (line.row, other))
+    return "" if ours is None or theirs is None else f"({ours - theirs:+.{column.decimals}f})"
+
+
+def ranks(sheet: Sheet, column: Column, numbers: Numbers) -> dict[str, int]:
+    """Row -> 1 where a column has its best printed value and 2 where its second, if there are several to compare."""
+    way = column.higher_is_better
+    shown = {row: text(sheet.cells[row, column.key], numbers, column.decimals) for row, _ in sheet.rows}
+    values = {row: float(value) for row, value in shown.items() if value}
+    if sheet.rows_are != "model" or way is None or numbers == "difference" or len(values) < 2:
+        return {}
+    order = sorted(set(values.values()), reverse=way)
+    return {row: order.index(value) + 1 for row, value in values.items() if order.index(value) < 2}
+
+
+def _sign(numbers: Numbers) -> str:
+    return "+" if numbers == "difference" else ""
+
+
+def _has_printed(sheet: Sheet) -> bool:
+    return any(cell.printed is not None for cell in sheet.cells.values())
