@@ -75,5 +75,5 @@ def _several(line: TableRow, head: TableColumn, fitting: Iterable[Mapping[str, s
 def _source(row: Mapping[str, str]) -> Source:
     score = row["score"]
     origin = ", ".join((row["paper"], row["table"]))
-    printed = Printed(row["value"], row["unit"], row["note"], origin)
+    printed = Printed(row["value"], row["unit"], row["note"], origin) if row["value"] else None
     return Source(printed, row["card"], score.removeprefix(COMPLEMENT), score.startswith(COMPLEMENT))

@@ -33,9 +33,9 @@ def latex(sheet: Sheet, columns: str | None = None) -> str:
     r"""A sheet as a table that needs `\usepackage{booktabs}`; doubtful values carry one dagger or two.
 
     The best of a column is bold and, in the layout of a paper, the second best underlined. Details stand without
-    intervals. With more than three columns, or headings of groups, a table spans the page and shrinks to its width,
-    which needs `\usepackage{graphicx}` too; groups of rows need `\usepackage{multirow}`. Comments say what fills empty
-    cells.
+    intervals. With more than three columns, or headings of groups, a table spans the page. Such tables, and those in
+    the layout of a paper, shrink to their width, which needs `\usepackage{graphicx}` too; groups of rows need
+    `\usepackage{multirow}`. Comments say what fills empty cells.
     """
     import pandas as pd
 
@@ -64,11 +64,11 @@ def latex(sheet: Sheet, columns: str | None = None) -> str:
         environment="table*" if _wide(sheet) else None,
     )
     body = _ruled(body, stubs)
-    packages = ["booktabs", *(["graphicx"] if _wide(sheet) else []), *(["multirow"] if stubs > 1 else [])]
+    packages = ["booktabs", *(["graphicx"] if _fitted(sheet) else []), *(["multirow"] if stubs > 1 else [])]
     needs = " and ".join(rf"\usepackage{{{package}}}" for package in packages)
     todo = "".join(f"% to fill an empty cell: {command}\n" for command in commands(sheet)) if sheet.laid_out else ""
     body = _spanned(body, sheet, stubs) if detailed(sheet) else body
-    return f"% needs {needs}\n{todo}{_shrunk(body) if _wide(sheet) else body}"
+    return f"% needs {needs}\n{todo}{_shrunk(body) if _fitted(sheet) else body}"
 
 
 def _wide(sheet: Sheet) -> bool:
@@ -76,8 +76,13 @@ def _wide(sheet: Sheet) -> bool:
     return detailed(sheet) or len(sheet.columns) > NARROW
 
 
+def _fitted(sheet: Sheet) -> bool:
+    """Whether a table shrinks to its width: wide ones, and those of papers, whose rows have several names."""
+    return _wide(sheet) or sheet.laid_out
+
+
 def _shrunk(body: str) -> str:
-    """A table no wider than the page."""
+    """A table no wider than its place."""
     return body.replace(r"\begin{tabular}", _SHRINK + r"\begin{tabular}").replace(r"\end{tabular}", r"\end{tabular}}")
 
 

@@ -72,24 +72,6 @@ def test_every_printed_row_that_can_be_built_has_a_card():
     assert rows - {row(name) for name in CARDS} == missing
 
 
-def test_w_robust_accuracies_are_means_but_for_two_misprints():
-    printed = {}
-    for each in ROWS:
-        printed.setdefault((each["table"], each["dataset"], each["model"], each["variant"]), []).append(each)
-    wrong, checked = [], 0
-    for rows in printed.values():
-        cells = {(each["threat"], each["metric"]): each for each in rows}
-        clean = next((float(each["value"]) for (threat, _), each in cells.items() if threat == "clean"), None)
-        for (threat, metric), each in cells.items():
-            if metric == "w_robust_acc" and clean is not None:
-                robust = float(cells[threat, "robust_accuracy"]["value"])
-                checked += 1
-                if abs(float(each["value"]) - (clean + robust) / 2) > 0.021:
-                    wrong.append((each["table"], each["model"], threat))
-    assert checked > 90
-    assert wrong == [("Table I", "repvgg_a2", "linf-8/255:cw30"), ("Table VI", "repvgg_a2", "transfer(wrn70_16):pgd_sat")]  # fmt: skip # noqa: E501
-
-
 @pytest.mark.parametrize(
     ("name", "size", "unit"),
     [
