@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from rbench.sheet import collect
 from rbench.tables import TableColumn, TableRow, TableSpec
 from rbench.types import Score
 
+GOLDEN = Path(__file__).parent / "golden"
 NUMBERS = """paper,table,dataset,model,variant,threat,metric,value,unit,note,card,score
 P,T1,digits,small,at,clean,error,2.5,%,,at-digits,1 - digits-linf:clean
 P,T1,digits,small,at,pgd,error,30.05,%,,at-digits,1 - digits-linf:pgd20
@@ -232,3 +234,9 @@ def test_rows_of_models_and_columns_of_scores_may_have_titles_and_groups(tmp_pat
     assert (sheet.columns[0].title, sheet.columns[0].group, sheet.columns[0].detail) == ("PGD", "Attacked", False)
     with pytest.raises(UsageError, match="either `models` or `rows`"):
         replace(spec, models=("at-digits",))
+
+
+def test_table_4_of_ews_is_as_it_was_looked_at(tmp_path):
+    catalog = Catalog.find()
+    sheet = collect(catalog, catalog.table("ews-table4"), tmp_path, Variant())
+    assert render(sheet, "latex", "both") == (GOLDEN / "ews-table4-latex.txt").read_text()
