@@ -1,0 +1,258 @@
+"""All that was run as tables: what they hold is what lies on disk, and any other program reads them."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from evidence import outcomes
+from quick import SUITE
+
+import rbench
+from rbench.catalog import Catalog
+from rbench.cli import run as cli
+from rbench.errors import MissingError, StoreError, UsageError
+from rbench.kept import kept
+from rbench.planner import Variant
+from rbench.store import Run
+from rbench.tidy import SAMPLES
+from rbench.types import Job, Probe, Threat
+
+N = 12
+PGD = ("rbench.attacks.pgd:pgd", "{ steps = 3 }")
+
+
+def shelf_in(folder, eps="24/255"):
+    (folder / "suites").mkdir(parents=True, exist_ok=True)
+    text = SUITE.format(attack=PGD[0], args=PGD[1], norm="linf", eps=eps)
+    (folder / "suites" / "quick.toml").write_text(text)
+    return Catalog.find([folder])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Three runs of two models; returns the catalog, the folder of runs and the evaluations by model and eps."""
+    folder = tmp_path_factory.mktemp("made")
+    catalog, runs = shelf_in(folder / "shelf"), folder / "runs"
+    options = {"limit": N, "runs": runs, "catalog": catalog}
+    done = {
+        ("at-digits", "24/255"): rbench.evaluate("at-digits", "quick", **options),
+        ("at-digits", "64/255"): rbench.evaluate("at-digits", "quick", eps="64/255", seed=1, **options),
+        ("standard-digits", "24/255"): rbench.evaluate(
+            "standard-digits", "quick", probes=("first", "second"), **options
+        ),
+    }
+    return catalog, runs, done
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """A copy of the runs to damage, and the catalog."""
+    return made[0], shutil.copytree(made[1], tmp_path / "copy")
+
+
+def test_a_row_a_run_says_what_the_run_is_pinned_to(made):
+    catalog, runs, done = made
+    found = rbench.frames(runs, catalog=catalog).runs.set_index(["model", "eps"])
+    assert len(found) == len(done) == len(set(found.index))
+    for key, evaluation in done.items():
+        row, manifest = found.loc[key], json.loads((evaluation.folder / "manifest.json").read_text())
+        assert (row.suite, row.variant, row.n, row.total) == ("quick", evaluation.folder.name, N, 500)
+        assert f"quick@{row.version} {row.suite_digest}" == manifest["suite"]
+        assert all(row[name] == manifest[name] for name in ("seed", "weights", "data", "rbench"))
+        assert json.loads(row.code) == manifest["code"]
+        assert row.torch == json.loads((evaluation.folder / "settings.json").read_text())["torch"]
+        assert (row.complete, row.current, row.stale, row.dataset) == (True, True, "", "digits")
+        assert pd.isna(row.verdict)  # of what was not diagnosed
+
+
+def test_scores_are_those_of_the_evaluations_and_of_the_table(made):
+    catalog, runs, done = made
+    frames = rbench.frames(runs, catalog=catalog)
+    eps = frames.runs.set_index(["model", "variant"]).eps
+    rows = {(r.model, eps[r.model, r.variant], r.score): r for r in frames.scores.itertuples()}
+    wanted = {(*key, name): score for key, each in done.items() for name, score in each.scores.items()}
+    assert rows.keys() == wanted.keys()
+    for key, score in wanted.items():
+        assert (rows[key].value, (rows[key].low, rows[key].high), rows[key].n) == (score.value, score.interval, score.n)
+        assert rows[key].findings.split() == [finding.code for finding in score.findings]
+    shown = json.loads(rbench.table("quick", form="json", limit=N, runs=runs, catalog=catalog))["cells"]["at-digits"]
+    assert {name: shown[f"quick:{name}"]["value"] for name in ("clean", "second", "worst")} == {
+        name: rows["at-digits", "24/255", name].value for name in ("clean", "second", "worst")
+    }
+
+
+def test_files_are_plain_and_their_samples_give_the_scores(made, tmp_path, capsys):
+    _, runs, _ = made
+    shelf = made[1].parent / "shelf"
+    words = ["export", "--out", str(tmp_path / "out"), "--runs", str(runs), "--catalog", str(shelf)]
+    assert cli(words) == 0
+    files = {name: tmp_path / "out" / f"{name}.parquet" for name in ("runs", "scores", "samples")}
+    assert capsys.readouterr().out.split() == [str(path) for path in files.values()]
+    assert sorted((tmp_path / "out").iterdir()) == sorted(files.values())
+    for path in files.values():
+        schema = pq.read_schema(path)
+        assert not schema.metadata
+        assert not any(pa.types.is_nested(kind) for kind in schema.types)
+    samples, scores = pd.read_parquet(files["samples"]), pd.read_parquet(files["scores"])
+    samples["correct"] = samples.pred == samples.label
+    run = ["suite", "model", "variant"]
+    by_probe = samples.groupby([*run, "probe"]).correct.mean()
+    worst = samples.groupby([*run, "sample"]).correct.min().groupby(run).mean()
+    assert len(scores) == 3 + 3 + 1  # the run of two probes has one score
+    assert set(scores.value) > {1.0}  # some attack has some success
+    for row in scores.itertuples():
+        key = (row.suite, row.model, row.variant)
+        assert row.value == (worst[key] if row.score == "worst" else by_probe[(*key, row.score)])
+
+
+def test_samples_are_those_of_the_evaluation_and_patterns_choose_them(made):
+    catalog, runs, done = made
+    frames = rbench.frames(runs, model="stand*", catalog=catalog)
+    ours = frames.samples
+    theirs = done["standard-digits", "24/255"].samples
+    columns = [name for name in theirs if name != "zipf"]
+    pd.testing.assert_frame_equal(
+        ours[columns].sort_values(["probe", "sample"], ignore_index=True),
+        theirs[columns].sort_values(["probe", "sample"], ignore_index=True),
+        check_dtype=False,
+    )
+    assert ours[["top1", "zipf"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(pd.concat(frames.batches(), ignore_index=True), ours)
+    narrow = rbench.frames(runs, suite="quick", probe="s*", catalog=catalog).samples
+    assert set(narrow.probe) == {"second"}
+    assert len(narrow) == 3 * N
+
+
+@pytest.mark.parametrize("reader", ["duckdb", "polars"])
+def test_other_readers_find_the_same_samples(made, tmp_path, reader):
+    module = pytest.importorskip(reader)
+    rbench.frames(made[1], catalog=made[0]).write(tmp_path)
+    path = str(tmp_path / "samples.parquet")
+    count = (
+        module.sql(f"select count(*) from '{path}'").fetchone()[0]  # noqa: S608 - a path of this test
+        if reader == "duckdb"
+        else len(module.read_parquet(path))
+    )
+    assert count == N * (3 + 3 + 2)
+
+
+def test_top_classes_of_sequences_are_columns(tmp_path):
+    block = outcomes([True, False])
+    block = replace(block, top=np.array([[1, 4, 2], [2, 1, 3]]), zipf=np.array([0.0, 0.5]))
+    run = Run(tmp_path / "s" / "m" / "seed0")
+    probe = Probe("film")
+    job = Job("m", "w", "s@1", probe, Threat("linf", "8/255"), "d", "c", 0)
+    pinned = dict.fromkeys(("arch", "code", "data", "rbench", "samples", "total", "weights"), "")
+    with run.writing({**pinned, "suite": "s@1 abc", "model": "m", "seed": 0}):
+        run.commit(job, block)
+        run.complete(job, 2, ())
+    found = rbench.frames(tmp_path).samples
+    assert list(found) == list(SAMPLES)
+    assert found[["top1", "top2", "top3"]].to_numpy().tolist() == [[1, 4, 2], [2, 1, 3]]
+    assert found[["top4", "top5"]].isna().all(axis=None)
+    assert found.zipf.tolist() == [0.0, 0.5]
+
+
+def test_what_the_shelf_has_no_longer_stays_a_run_without_scores(copied, tmp_path):
+    _, runs = copied
+    changed = rbench.frames(runs, catalog=shelf_in(tmp_path / "other", eps="16/255"))
+    assert changed.runs.set_index("variant").current.to_dict() == {
+        f"seed0-first{N}": False,
+        f"seed0-first{N}-only-first+second": False,
+        f"seed1-first{N}-eps64_255": True,  # which names its eps itself
+    }
+    assert set(changed.scores.variant) == {f"seed1-first{N}-eps64_255"}
+    lost = rbench.frames(runs, catalog=Catalog.find())
+    assert lost.runs.stale.str.startswith("no suite named 'quick'").all()
+    assert lost.scores.empty
+    assert len(lost.samples) == N * (3 + 3 + 2)
+
+
+def test_scores_by_other_code_are_not_current(copied):
+    catalog, runs = copied
+    path = runs / "quick" / "at-digits" / f"seed0-first{N}" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "code": {"rbench": "older"}}))
+    found = rbench.frames(runs, model="at-digits", catalog=catalog)
+    assert found.runs.current.tolist() == [False, True]
+    assert found.scores.current.tolist() == [False] * 3 + [True] * 3
+
+
+def test_damage_is_one_sentence_with_the_remedy(copied, tmp_path):
+    catalog, runs = copied
+    folder = runs / "quick" / "at-digits" / f"seed0-first{N}"
+    moved = folder.rename(folder.with_name("best"))
+    with pytest.raises(StoreError, match=r"best holds a run of .* it was renamed or copied"):
+        _ = rbench.frames(runs, catalog=catalog).runs
+    moved.rename(folder)
+    texts = {
+        "manifest.json": ("[]", "move the folder away"),
+        "settings.json": ("{", "remove it and run the same command again"),
+        "verdict.json": ("3", "remove it and run the same command again"),
+    }
+    for name, (text, remedy) in texts.items():
+        whole = (folder / name).read_text()
+        (folder / name).write_text(text)
+        with pytest.raises(StoreError, match=remedy):
+            _ = rbench.frames(runs, catalog=catalog).runs
+        (folder / name).write_text(whole)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if k != "data"}))
+    with pytest.raises(StoreError, match="its manifest has no 'data'; move the folder away"):
+        _ = rbench.frames(runs, catalog=catalog).runs
+    block = next(runs.glob("quick/standard-digits/*/first/*.parquet"))
+    block.write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match="missing or damaged; remove"):
+        rbench.frames(runs, model="standard-digits", catalog=catalog).write(tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*samples*"))
+
+
+def test_what_is_not_there_is_said(made, tmp_path):
+    catalog, runs, _ = made
+    with pytest.raises(MissingError, match=r"no run in .*--runs"):
+        _ = rbench.frames(tmp_path, catalog=catalog).runs
+    for names, said in (({"suite": "quikc"}, "quick"), ({"model": "at-digit"}, "at-digits")):
+        with pytest.raises(UsageError, match=f"Did you mean '{said}'"):
+            _ = rbench.frames(runs, **names, catalog=catalog).scores
+    with pytest.raises(UsageError, match="no complete probe named 'aa'"):
+        _ = rbench.frames(runs, probe="aa", catalog=catalog).samples
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write .* --out"):
+        rbench.frames(runs, catalog=catalog).write(tmp_path / "file")
+
+
+def test_folders_of_other_verbs_and_those_set_aside_are_no_runs(copied):
+    _, runs = copied
+    other = runs / "searches" / "robnet" / "candidates"
+    other.mkdir(parents=True)
+    (other / "manifest.json").write_text('{"format": 1, "sample": 4}')
+    folder = runs / "quick" / "at-digits" / f"seed0-first{N}"
+    shutil.copytree(folder, folder.with_name(f"{folder.name}.old-1"))
+    assert len(kept(runs)) == 3
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        Variant(),
+        Variant(seed=7, limit=100, eps="8/255"),
+        Variant(eps="1e-2", probes=("pgd-sat", "clean")),
+        Variant(limit=3, backend="torchattacks:PGDL2"),
+        Variant(eps="0.03", probes=("worst-case",), backend="pyautoattack"),
+        Variant(weights_file="FILE", limit=2, probes=("aa",)),
+        Variant(missing=("fog",), limit=2, backend="pyautoattack"),
+    ],
+)
+def test_a_folder_gives_its_variant_back(variant):
+    found = Variant.of_folder(variant.folder)
+    assert replace(found, missing=variant.missing).folder == variant.folder
+    assert found == replace(variant, missing=(), probes=tuple(sorted(variant.probes)))
+
+
+@pytest.mark.parametrize("name", ["", "seed", "seedy", "seed1-best", "seed0.old-1", "candidates"])
+def test_a_folder_of_another_name_gives_none(name):
+    assert Variant.of_folder(name) is None
