@@ -1,4 +1,4 @@
-"""The verbs as functions: evaluate, plan, table, frames, train, check, explain and load_model."""
+"""The verbs as functions: evaluate, plan, table, frames, card, train, check, explain and load_model."""
 
 import fnmatch
 import os
@@ -167,6 +167,17 @@ def frames(
     evaluated. Raises `RbenchError`s with the remedy.
     """
     return Frames(runs_root(runs), catalog or Catalog.find(), suite, model, probe)
+
+
+def card(name: str, *, hf: bool = False, runs: str | Path | None = None, catalog: Catalog | None = None) -> str:
+    """The model card of a model as Markdown, filled from its runs; `hf` puts Hugging Face's metadata in front.
+
+    Without runs it names the commands that would fill it. Raises `RbenchError`s with the remedy.
+    """
+    from rbench.dossier import dossier
+    from rbench.report.model_card import model_card
+
+    return model_card(dossier(catalog or Catalog.find(), name, runs_root(runs)), hf=hf)
 
 
 def train(
