@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evidence import outcomes
+from kept_runs import keep
 from quick import SUITE
 
 import rbench
@@ -24,6 +25,12 @@ from rbench.types import Job, Probe, Threat
 
 N = 12
 PGD = ("rbench.attacks.pgd:pgd", "{ steps = 3 }")
+WIDE, PART = Variant(seed=1, limit=N, eps="64/255"), Variant(limit=N, probes=("first", "second"))
+CORRECT = {"clean": [True] * N, "first": [True] * 9 + [False] * 3, "second": [False] * 6 + [True] * 6}
+BY_HAND = {
+    ("at-digits", WIDE.folder): {"clean": 1.0, "second": 0.5, "worst": 0.25},
+    ("standard-digits", PART.folder): {"second": 0.5},
+}
 
 
 def shelf_in(folder, eps="24/255"):
@@ -35,17 +42,12 @@ def shelf_in(folder, eps="24/255"):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Three runs of two models; returns the catalog, the folder of runs and the evaluations by model and eps."""
+    """An evaluation and two runs written by hand; returns the catalog, the folder of runs and the evaluation."""
     folder = tmp_path_factory.mktemp("made")
     catalog, runs = shelf_in(folder / "shelf"), folder / "runs"
-    options = {"limit": N, "runs": runs, "catalog": catalog}
-    done = {
-        ("at-digits", "24/255"): rbench.evaluate("at-digits", "quick", **options),
-        ("at-digits", "64/255"): rbench.evaluate("at-digits", "quick", eps="64/255", seed=1, **options),
-        ("standard-digits", "24/255"): rbench.evaluate(
-            "standard-digits", "quick", probes=("first", "second"), **options
-        ),
-    }
+    done = rbench.evaluate("at-digits", "quick", limit=N, runs=runs, catalog=catalog)
+    keep(catalog, runs, "quick", "at-digits", WIDE, CORRECT)
+    keep(catalog, runs, "quick", "standard-digits", PART, CORRECT)
     return catalog, runs, done
 
 
@@ -57,33 +59,34 @@ def copied(made, tmp_path):
 
 def test_a_row_a_run_says_what_the_run_is_pinned_to(made):
     catalog, runs, done = made
-    found = rbench.frames(runs, catalog=catalog).runs.set_index(["model", "eps"])
-    assert len(found) == len(done) == len(set(found.index))
-    for key, evaluation in done.items():
-        row, manifest = found.loc[key], json.loads((evaluation.folder / "manifest.json").read_text())
-        assert (row.suite, row.variant, row.n, row.total) == ("quick", evaluation.folder.name, N, 500)
+    found = rbench.frames(runs, catalog=catalog).runs.set_index(["model", "variant"])
+    assert set(found.index) == {("at-digits", done.folder.name), *BY_HAND}
+    assert found.eps.tolist() == ["24/255", "64/255", "24/255"]
+    assert found.complete.tolist() == [True, False, False]  # the evaluations of those by hand did not end
+    for (model, variant), row in found.iterrows():
+        manifest = json.loads((runs / "quick" / model / variant / "manifest.json").read_text())
+        assert (row.suite, row.n, row.total, row.dataset) == ("quick", N, 500, "digits")
         assert f"quick@{row.version} {row.suite_digest}" == manifest["suite"]
         assert all(row[name] == manifest[name] for name in ("seed", "weights", "data", "rbench"))
         assert json.loads(row.code) == manifest["code"]
-        assert row.torch == json.loads((evaluation.folder / "settings.json").read_text())["torch"]
-        assert (row.complete, row.current, row.stale, row.dataset) == (True, True, "", "digits")
+        assert (row.current, row.stale) == (True, "")
         assert pd.isna(row.verdict)  # of what was not diagnosed
+    settings = json.loads((done.folder / "settings.json").read_text())
+    assert found.loc["at-digits", done.folder.name].torch == settings["torch"]
 
 
-def test_scores_are_those_of_the_evaluations_and_of_the_table(made):
+def test_scores_are_those_of_the_evaluation_of_the_table_and_counted_by_hand(made):
     catalog, runs, done = made
-    frames = rbench.frames(runs, catalog=catalog)
-    eps = frames.runs.set_index(["model", "variant"]).eps
-    rows = {(r.model, eps[r.model, r.variant], r.score): r for r in frames.scores.itertuples()}
-    wanted = {(*key, name): score for key, each in done.items() for name, score in each.scores.items()}
-    assert rows.keys() == wanted.keys()
-    for key, score in wanted.items():
-        assert (rows[key].value, (rows[key].low, rows[key].high), rows[key].n) == (score.value, score.interval, score.n)
-        assert rows[key].findings.split() == [finding.code for finding in score.findings]
+    rows = {(r.model, r.variant, r.score): r for r in rbench.frames(runs, catalog=catalog).scores.itertuples()}
+    key = "at-digits", done.folder.name
+    assert rows.keys() == {(*at, name) for at, values in {key: done.scores, **BY_HAND}.items() for name in values}
     shown = json.loads(rbench.table("quick", form="json", limit=N, runs=runs, catalog=catalog))["cells"]["at-digits"]
-    assert {name: shown[f"quick:{name}"]["value"] for name in ("clean", "second", "worst")} == {
-        name: rows["at-digits", "24/255", name].value for name in ("clean", "second", "worst")
-    }
+    for name, score in done.scores.items():
+        row = rows[(*key, name)]
+        assert (row.value, (row.low, row.high), row.n) == (score.value, score.interval, score.n)
+        assert row.value == shown[f"quick:{name}"]["value"]
+        assert row.findings.split() == [finding.code for finding in score.findings]
+    assert {at: {name: rows[(*at, name)].value for name in values} for at, values in BY_HAND.items()} == BY_HAND
 
 
 def test_files_are_plain_and_their_samples_give_the_scores(made, tmp_path, capsys):
@@ -104,7 +107,6 @@ def test_files_are_plain_and_their_samples_give_the_scores(made, tmp_path, capsy
     by_probe = samples.groupby([*run, "probe"]).correct.mean()
     worst = samples.groupby([*run, "sample"]).correct.min().groupby(run).mean()
     assert len(scores) == 3 + 3 + 1  # the run of two probes has one score
-    assert set(scores.value) > {1.0}  # some attack has some success
     for row in scores.itertuples():
         key = (row.suite, row.model, row.variant)
         assert row.value == (worst[key] if row.score == "worst" else by_probe[(*key, row.score)])
@@ -112,9 +114,9 @@ def test_files_are_plain_and_their_samples_give_the_scores(made, tmp_path, capsy
 
 def test_samples_are_those_of_the_evaluation_and_patterns_choose_them(made):
     catalog, runs, done = made
-    frames = rbench.frames(runs, model="stand*", catalog=catalog)
-    ours = frames.samples
-    theirs = done["standard-digits", "24/255"].samples
+    frames = rbench.frames(runs, model="at-*", catalog=catalog)
+    every = frames.samples
+    ours, theirs = every[every.variant == done.folder.name], done.samples
     columns = [name for name in theirs if name != "zipf"]
     pd.testing.assert_frame_equal(
         ours[columns].sort_values(["probe", "sample"], ignore_index=True),
@@ -122,7 +124,7 @@ def test_samples_are_those_of_the_evaluation_and_patterns_choose_them(made):
         check_dtype=False,
     )
     assert ours[["top1", "zipf"]].isna().all(axis=None)
-    pd.testing.assert_frame_equal(pd.concat(frames.batches(), ignore_index=True), ours)
+    pd.testing.assert_frame_equal(pd.concat(frames.batches(), ignore_index=True), every)
     narrow = rbench.frames(runs, suite="quick", probe="s*", catalog=catalog).samples
     assert set(narrow.probe) == {"second"}
     assert len(narrow) == 3 * N
@@ -163,10 +165,10 @@ def test_what_the_shelf_has_no_longer_stays_a_run_without_scores(copied, tmp_pat
     changed = rbench.frames(runs, catalog=shelf_in(tmp_path / "other", eps="16/255"))
     assert changed.runs.set_index("variant").current.to_dict() == {
         f"seed0-first{N}": False,
-        f"seed0-first{N}-only-first+second": False,
-        f"seed1-first{N}-eps64_255": True,  # which names its eps itself
+        PART.folder: False,
+        WIDE.folder: True,  # which names its eps itself
     }
-    assert set(changed.scores.variant) == {f"seed1-first{N}-eps64_255"}
+    assert set(changed.scores.variant) == {WIDE.folder}
     lost = rbench.frames(runs, catalog=Catalog.find())
     assert lost.runs.stale.str.startswith("no suite named 'quick'").all()
     assert lost.scores.empty
