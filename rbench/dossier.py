@@ -6,9 +6,10 @@ from pathlib import Path
 from rbench.catalog import Catalog
 from rbench.kept import Kept, kept
 from rbench.pages import Sheet
+from rbench.places import placed, runs_of
 from rbench.planner import Variant, command
-from rbench.sheet import collect
-from rbench.types import ModelCard, Suite, TableSpec
+from rbench.sheet import page_of
+from rbench.types import ModelCard, Suite
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,9 @@ def dossier(catalog: Catalog, name: str, root: Path) -> Dossier:
 
 def _measured(catalog: Catalog, each: Kept, root: Path) -> Measured:
     suite, variant = each.asked(catalog)
-    spec = TableSpec(suite.name, suite.title, (each.model,), tuple(f"{suite.name}:{s.name}" for s in suite.scores))
     words = command(suite.name, each.model, variant)
     words += " --allow-partial" if variant.missing else ""
-    return Measured(suite, variant, collect(catalog, spec, root, variant), words)
+    return Measured(suite, variant, page_of(catalog, suite, each.model, root, variant), words)
 
 
 def _has_scores(sheet: Sheet) -> bool:
@@ -65,9 +65,9 @@ def _whole_first(page: Measured) -> tuple[str, bool, str]:
 def _asked_of(catalog: Catalog, card: ModelCard) -> list[str]:
     """The suites that the model's paper reports on and that tables show it by; failing these, all of its dataset."""
     tables = [catalog.table(name) for name in catalog.files("tables")]
-    columns = (column for table in tables if card.name in table.models for column in table.columns)
+    shown = (suite for table in tables for suite, model in runs_of(placed(catalog, table)) if model == card.name)
     known = catalog.files("suites")
-    named = dict.fromkeys([*(r.suite for r in card.reported), *(column.partition(":")[0] for column in columns)])
+    named = dict.fromkeys([*(claim.suite for claim in card.reported), *shown])
     return [name for name in named if name in known] or [
         name for name in known if catalog.suite(name).dataset == card.dataset
     ]
