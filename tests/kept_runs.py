@@ -16,10 +16,11 @@ def keep(catalog, root, suite, model, variant, correct):
     asked = variant.apply(catalog.suite(suite))
     subject = subject_of(catalog, model, variant, asked)
     dataset = SimpleNamespace(digest="d" * 64, labels=np.zeros(500, dtype=np.int64))
+    views = {p.name: SimpleNamespace(digest="e" * 64, provenance={}) for p in asked.probes if p.data is not None}
     n = variant.limit or len(dataset.labels)
     run = Run(run_folder(root, suite, model, variant))
-    with run.writing(identity.manifest(asked, subject, {}, dataset, {}, n, variant.seed)):
-        for job in identity.jobs(asked, subject, {}, dataset, {}, variant.seed):
+    with run.writing(identity.manifest(asked, subject, {}, dataset, views, n, variant.seed)):
+        for job in identity.jobs(asked, subject, {}, dataset, views, variant.seed):
             run.commit(job, outcomes(correct[job.probe.name]))
             run.complete(job, n, ())
     return run.folder

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from darker import shelve
 from evidence import outcomes
 from kept_runs import keep
 from quick import SUITE
@@ -252,6 +253,16 @@ def test_a_folder_gives_its_variant_back(variant):
     found = Variant.of_folder(variant.folder)
     assert replace(found, missing=variant.missing).folder == variant.folder
     assert found == replace(variant, missing=(), probes=tuple(sorted(variant.probes)))
+
+
+def test_data_that_were_left_out_are_known_by_the_views_that_were_not(tmp_path):
+    catalog, whole = shelve(tmp_path), Variant(limit=2, missing=("two",))
+    keep(catalog, tmp_path / "runs", "views", "at-digits", whole, dict.fromkeys(("clean", "one", "film"), [True] * 2))
+    (found,) = kept(tmp_path / "runs")
+    suite, variant = found.asked(catalog)
+    assert variant == whole
+    assert [probe.name for probe in suite.probes] == ["clean", "one", "film"]
+    assert found.stale(catalog) == ""
 
 
 @pytest.mark.parametrize("name", ["", "seed", "seedy", "seed1-best", "seed0.old-1", "candidates"])
