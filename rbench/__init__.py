@@ -15,6 +15,8 @@ _PUBLIC = {
     "evaluate": "rbench.api",
     "load_model": "rbench.api",
     "table": "rbench.api",
+    "frames": "rbench.api",
+    "card": "rbench.api",
     "train": "rbench.api",
     "plan": "rbench.api",
     "check": "rbench.api",

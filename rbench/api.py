@@ -1,4 +1,4 @@
-"""The verbs as functions: evaluate, plan, table, train, check, explain and load_model."""
+"""The verbs as functions: evaluate, plan, table, frames, card, train, check, explain and load_model."""
 
 import fnmatch
 import os
@@ -17,6 +17,7 @@ from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
 from rbench.store import set_aside
 from rbench.subject import subject_of
+from rbench.tidy import Frames
 
 if TYPE_CHECKING:
     from torch import nn
@@ -150,6 +151,33 @@ def table(
     options = ("--runs", str(runs)) if runs is not None else ()
     variant = replace(_variant(seed, limit, eps, None), options=options)
     return render(sheet.collect(catalog, spec, runs_root(runs), variant), form, columns)
+
+
+def frames(
+    runs: str | Path | None = None,
+    *,
+    suite: str = "*",
+    model: str = "*",
+    probe: str = "*",
+    catalog: Catalog | None = None,
+) -> Frames:
+    """All runs under a folder as pandas DataFrames: `.runs`, `.scores` and `.samples`; `.write(folder)` keeps them.
+
+    `suite`, `model` and `probe` are names or patterns such as "*-digits"; `probe` is for the samples alone. Nothing is
+    evaluated. Raises `RbenchError`s with the remedy.
+    """
+    return Frames(runs_root(runs), catalog or Catalog.find(), suite, model, probe)
+
+
+def card(name: str, *, hf: bool = False, runs: str | Path | None = None, catalog: Catalog | None = None) -> str:
+    """The model card of a model as Markdown, filled from its runs; `hf` puts Hugging Face's metadata in front.
+
+    Without runs it names the commands that would fill it. Raises `RbenchError`s with the remedy.
+    """
+    from rbench.dossier import dossier
+    from rbench.report.model_card import model_card
+
+    return model_card(dossier(catalog or Catalog.find(), name, runs_root(runs)), hf=hf)
 
 
 def train(

@@ -17,6 +17,7 @@ from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
 from rbench.store import Run
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
+from rbench.tidy import evidence_of
 from rbench.types import Finding, Job, Outcomes, Score, Suite, Verdict
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class Evaluation:
         """The evidence: a row for each probe and sample."""
         import pandas as pd
 
-        run = Run(self.folder)
-        frames = [_frame(p.name, run.outcomes(p.name)) for p in self.suite.probes]
+        frames = [evidence_of(probe, outcomes) for probe, outcomes in self.evidence.items()]
         return pd.concat(frames, ignore_index=True)
 
     @property
@@ -58,14 +58,6 @@ class Evaluation:
         """The outcomes of every probe that was asked."""
         run = Run(self.folder)
         return {p.name: found for p in self.suite.probes if (found := run.outcomes(p.name)) is not None}
-
-
-def _frame(probe: str, outcomes: Outcomes | None) -> "pd.DataFrame":
-    """The evidence of one probe; the top classes of sequences are lists."""
-    import pandas as pd
-
-    columns = {name: list(value) if value.ndim > 1 else value for name, value in vars(outcomes).items() if len(value)}
-    return pd.DataFrame({"probe": probe, **columns})
 
 
 @dataclass(frozen=True)

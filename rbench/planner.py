@@ -1,6 +1,7 @@
 """Specs to jobs; pure. The plan minus the store is what is left to run."""
 
 import hashlib
+import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,11 @@ from rbench.errors import UsageError, unknown
 from rbench.files import digest_of
 from rbench.probing import diagnosed
 from rbench.types import Call, Job, Probe, Suite, Threat
+
+NAMED = re.compile(
+    r"seed(?P<seed>\d+)(-first(?P<limit>\d+))?(-eps(?P<eps>.+?))?(-weights-(?P<weights>[0-9a-f]{8}))?"
+    r"(-only-(?P<probes>.+?))?(-without-[0-9a-f]{8})?(-by-(?P<backend>.+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,25 @@ class Variant:
             parts.append("without-" + hashlib.sha256("+".join(sorted(self.missing)).encode()).hexdigest()[:8])
         parts += ["by-" + self.backend.replace(":", "_")] if self.backend is not None else []
         return "-".join(parts)
+
+    @classmethod
+    def of_folder(cls, name: str) -> "Variant | None":
+        """The variant that a run folder is named after, None if no variant gives that name.
+
+        Names of `missing` data are not in it. A file of weights is known by a digest of its path: it is called FILE.
+        """
+        found = NAMED.fullmatch(name)
+        if found is None:
+            return None
+        limit, eps, probes, backend = found["limit"], found["eps"], found["probes"], found["backend"]
+        return cls(
+            seed=int(found["seed"]),
+            limit=int(limit) if limit else None,
+            eps=eps.replace("_", "/") if eps else None,
+            weights_file="FILE" if found["weights"] else None,
+            backend=backend.replace("_", ":", 1) if backend else None,
+            probes=tuple(probes.split("+")) if probes else (),
+        )
 
     def apply(self, suite: Suite) -> Suite:
         """The suite under this variant's eps, probes and backend; raises `UsageError` if any of them is nonsense.

@@ -64,6 +64,16 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
     )
 
 
+def page_of(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant) -> Sheet:
+    """The sheet of one model of the shelf by a suite as `variant` has it."""
+    row = _row(catalog, suite, model, root, variant)
+    protocol = (protocol_of(suite, variant, row.total), *row.origin)
+    columns = tuple(column_of(suite, score) for score in suite.scores)
+    cells = {(model, f"{suite.name}:{name}"): cell for name, cell in row.cells.items()}
+    verdicts = {(model, suite.name): row.verdict} if row.verdict is not None else {}
+    return Sheet(suite.name, suite.title, protocol, ((model, catalog.model(model).title),), columns, cells, verdicts)
+
+
 def _cell(place: Place, runs: Mapping[tuple[str, str], "_Row"]) -> Cell:
     cell = runs[place.suite, place.model].cells[place.score] if place.suite else Cell()
     score = cell.score

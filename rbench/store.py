@@ -41,9 +41,10 @@ class Run:
             value = json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise StoreError(f"{path} cannot be read ({error}); move {self.folder} away and run again.") from error
-        if value.get("format") != FORMAT:
+        form = value.get("format") if isinstance(value, dict) else None
+        if form != FORMAT:
             raise StoreError(
-                f"{self.folder} was written in format {value.get('format')!r}, this rbench reads {FORMAT}; "
+                f"{self.folder} was written in format {form!r}, this rbench reads {FORMAT}; "
                 f"move the folder away or use the rbench that wrote it."
             )
         return dict(value)
@@ -79,7 +80,7 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """How the run is computed (batch size, device, versions): kept from its first day, not part of what it is."""
         path = self.folder / SETTINGS
-        return dict(json.loads(path.read_text())) if path.is_file() else {}
+        return _table(path) if path.is_file() else {}
 
     def remember(self, settings: Mapping[str, Any]) -> None:
         """Keep the settings of a run that has none yet; raises `StoreError` if they differ from those that it has."""
@@ -114,6 +115,11 @@ class Run:
         if not path.is_file() or path.read_bytes() != _text(value):
             _write(path, _text(value))
 
+    def verdict(self) -> dict[str, Any] | None:
+        """What `judged` kept (verdict, diagnosed, findings), or None if no evaluation of this folder has ended."""
+        path = self.folder / VERDICT
+        return _table(path) if path.is_file() else None
+
     def done(self, job: Job) -> dict[int, str]:
         """First sample -> file name of every committed block of a job."""
         folder = self.folder / job.probe.name
@@ -143,7 +149,7 @@ class Run:
         path = self.folder / probe / MARKER
         if not path.is_file():
             return None
-        return tuple(Finding(**finding) for finding in json.loads(path.read_text())["findings"])
+        return tuple(Finding(**finding) for finding in _table(path)["findings"])
 
     def outcomes(self, probe: str) -> Outcomes | None:
         """All outcomes of a probe in the order of samples, or None as long as it is not complete.
@@ -153,8 +159,16 @@ class Run:
         path = self.folder / probe / MARKER
         if not path.is_file():
             return None
-        marker = json.loads(path.read_text())
+        marker = _table(path)
         return read_blocks([self.folder / probe / name for name in sorted(marker["blocks"])], marker)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """A JSON file of a run that holds an object."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"{path} is damaged ({error}); remove it and run the same command again.") from error
 
 
 def _difference(held: Any, wanted: Any) -> tuple[str, Any, Any]:

@@ -165,6 +165,7 @@ def test_listing_showing_and_tables_do_without_torch(shelf, whole):
     table = ["table", "kill", "--limit", str(N), "--catalog", str(shelf), "--runs", str(whole)]
     commands = [["ls"], ["ls", "models", "--json"], ["show", "ews-digits"], ["show", "digits-linf"], table, ["--help"]]
     commands += [[*table, "--format", form] for form in FORMATS if form != "latex"]
+    commands += [["card", MODEL, "--hf", "--catalog", str(shelf), "--runs", str(whole)]]
     done = subprocess.run(
         [sys.executable, "-c", TORCH_FREE.format(commands=commands)], capture_output=True, text=True, check=False
     )

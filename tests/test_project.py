@@ -102,6 +102,8 @@ def test_every_verb_is_in_the_readme():
         "check",
         "explain",
         "corrupt",
+        "export",
+        "card",
     }
     assert all(f"rbench {verb}" in README for verb in verbs)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 NEEDED = {
     "rbench/cli/__init__.py",
     "rbench/py.typed",
+    "rbench/report/templates/card.md",
     "rbench/share/model_zoo/digits/ews-digits.toml",
     "rbench/share/model_zoo/recipes/digits/ews-digits.toml",
     "rbench/share/model_zoo/weights/ews-digits.safetensors",
