@@ -8,9 +8,9 @@ import pytest
 from quick import contents
 
 import rbench
-from rbench import cli
+from rbench import cli, engine, filling, measure
 from rbench.catalog import Catalog
-from rbench.errors import UsageError
+from rbench.errors import InterruptedRunError, UsageError
 
 SUITE = """
 version = {version}
@@ -124,6 +124,47 @@ def test_what_others_are_compared_with_is_run_as_a_whole(shelf, tmp_path):
     assert cell["n"] == N or "undefined" in cell  # foggy standard-digits may be right about all
 
 
+def test_a_model_that_is_compared_with_itself_is_run_as_a_whole(shelf, tmp_path):
+    folder = shelf(["fog"], ["standard-digits"])
+    (folder / "affordable").touch()
+    catalog = Catalog.find([folder])
+    (filled,) = rbench.evaluate_table("filled", limit=N, catalog=catalog)
+    assert filled.error is None
+    assert probes_of(tmp_path / "runs", "standard-digits") == {"clean", "fog", "fgsm", "dear"}
+
+
+def test_the_plan_lists_a_run_once_with_all_that_any_cell_needs(shelf, monkeypatch):
+    folder = shelf(["clean"])
+    asked = {("narrow", "standard-digits"): ("clean",), ("narrow", "at-digits"): ("fog",)}
+    monkeypatch.setattr(filling, "needs", lambda *_: asked)
+    rows = rbench.plan_table("filled", limit=N, catalog=Catalog.find([folder]))
+    assert [(row["model"], row["left"]) for row in rows] == [("standard-digits", 4 * N), ("at-digits", N)]
+    asked[("narrow", "standard-digits")] = asked.pop(("narrow", "standard-digits"))  # the narrow one comes last
+    rows = rbench.plan_table("filled", limit=N, catalog=Catalog.find([folder]))
+    assert [(row["model"], row["left"]) for row in rows] == [("standard-digits", 4 * N), ("at-digits", N)]
+
+
+@pytest.mark.parametrize(("score", "diagnosed"), [("clean", False), ("fgsm", True)])
+def test_attacks_bring_their_diagnosis_and_not_autoattack(score, diagnosed, monkeypatch):
+    asked, looked = [], []
+    monkeypatch.setattr(engine, "run", lambda jobs, *_, **__: asked.extend(job.probe.name for job in jobs))
+    monkeypatch.setattr(measure, "look", lambda *_: looked.append(True) or {"samples": 1.0})
+    found = rbench.evaluate("standard-digits", "digits-linf", scores=[score], limit=1)
+    assert bool(looked) is ("diag-unbounded" in asked) is diagnosed
+    assert {"clean", score} <= set(asked)
+    assert "aa" not in asked
+    assert not found.sheet.verdicts  # nothing is called reliable before all is there
+
+
+def test_an_interruption_names_the_command_that_goes_on(shelf, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise InterruptedRunError("interrupted; what is committed stays.")
+
+    monkeypatch.setattr(filling, "evaluate", interrupted)
+    assert eval_table(shelf(["clean"])) == 5
+    assert "To resume: rbench eval --table filled" in capsys.readouterr().err
+
+
 def test_the_plan_counts_samples_and_takes_passes_from_the_runs_that_are_there(shelf, tmp_path):
     folder = shelf(["clean", "fgsm"])
     catalog = Catalog.find([folder])
@@ -150,6 +191,7 @@ def test_fresh_moves_aside_only_what_is_stale(shelf, tmp_path):
     remarks = [row["remark"] for row in rbench.plan_table("filled", **options)]
     assert remarks[0] == "complete"
     assert "--fresh" in remarks[1]
+    assert rbench.plan_table("filled", **options)[1]["left"] == N
     refused = rbench.evaluate_table("filled", **options)[1]
     assert "belongs to another run" in str(refused.error)
     current, renewed = rbench.evaluate_table("filled", fresh=True, **options)
