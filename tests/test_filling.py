@@ -233,3 +233,4 @@ def test_the_printed_plan_ends_in_sums(shelf, capsys):
     assert cli.run(["plan", "--table", "filled", "--limit", str(N), "--catalog", str(folder)]) == 0
     last = capsys.readouterr().out.splitlines()[-1].split()
     assert last[:7] == ["sum", "3", "runs", "0", ">=", str(2 * N), ">="]
+    assert last[8:] == ["?"]  # no model that could tell has run

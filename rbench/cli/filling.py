@@ -48,9 +48,9 @@ def print_plan(table: str, options: Mapping[str, Any], as_json: bool) -> None:
 
 
 def _sum(rows: list[dict[str, Any]], key: str) -> int | str | None:
-    """The sum of a column, at least so much where a row is not known, None where none is."""
+    """The sum of a column, at least so much where a row is not known, None if that says nothing."""
     known = [row[key] for row in rows if row[key] is not None]
-    if not known:
+    if not any(known) and len(known) < len(rows):
         return None
     return sum(known) if len(known) == len(rows) else f">= {sum(known):,}"
 
