@@ -19,6 +19,8 @@ _PUBLIC = {
     "card": "rbench.api",
     "train": "rbench.api",
     "plan": "rbench.api",
+    "evaluate_table": "rbench.filling",
+    "plan_table": "rbench.filling",
     "check": "rbench.api",
     "corrupt": "rbench.corruptions.corrupt",
     "security_curve": "rbench.studies",

@@ -35,6 +35,7 @@ def evaluate(
     eps: str | None = None,
     weights: str | Path | None = None,
     probes: Sequence[str] = (),
+    scores: Sequence[str] = (),
     backend: str | None = None,
     batch: int | None = None,
     workers: int | None = 1,
@@ -50,11 +51,12 @@ def evaluate(
     """Evaluate a model by a suite, running only what the run folder lacks, and return its scores (shares in [0, 1]).
 
     `model` is a name in the catalog, "file.py:function" that builds one, or an `nn.Module` from images in [0, 1] to
-    logits. `probes` asks only those of the suite; `backend` runs the attacks by another package ("pyautoattack",
-    "torchattacks:PGD"). With `allow_partial`, data that are missing are left out, and the scores that lack them have a
-    star. The model that a suite names as its baseline is run, too. `workers` processes share the work on a CPU, None
-    for one a core; a script that asks for more than one must guard its main part by `if __name__ == "__main__"`. Raises
-    `RbenchError`s with the remedy.
+    logits. `probes` asks only those of the suite, in a run of its own; `scores` begins the run of the whole suite, and
+    asks only what these need. `backend` runs the attacks by another package ("pyautoattack", "torchattacks:PGD").
+    With `allow_partial`, data that are missing are left out, and the scores that lack them have a star. The model that
+    a suite names as its baseline is run, too. `workers` processes share the work on a CPU, None for one a core; a
+    script that asks for more than one must guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s
+    with the remedy.
     """
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights, probes, backend)
@@ -69,7 +71,7 @@ def evaluate(
             reasons = sources.missing(spec, seed, dataset)
             variant = replace(variant, missing=tuple(reasons))
             spec = variant.apply(catalog.suite(suite))
-        *others, task = tasks_of(catalog, spec, subject, dataset, variant, runs_root(runs))
+        *others, task = tasks_of(catalog, spec, subject, dataset, variant, runs_root(runs), scores)
         if fresh:
             stale = [task, *(other for other in others if not other.settled)]
             for old in stale:
@@ -314,10 +316,6 @@ def _variant(
     probes: Sequence[str] = (),
     backend: str | None = None,
 ) -> Variant:
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit = {limit} must be at least 1.")
-    if not 0 <= seed < 2**31:
-        raise UsageError(f"seed = {seed} must lie in 0..2^31 - 1.")
     if backend is not None:
         backends.require(backend)
     file = str(weights) if weights is not None else None

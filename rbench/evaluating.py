@@ -1,6 +1,6 @@
 """One evaluation: what a run folder lacks is run, and what is found is put on a page."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,7 @@ from rbench.errors import InterruptedRunError
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
+from rbench.probing import needed
 from rbench.store import Run
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
 from rbench.tidy import evidence_of
@@ -72,7 +73,10 @@ class Means:
 
 @dataclass(frozen=True)
 class Task:
-    """One model on one suite: all that decides what comes out, and the folder that it is kept in."""
+    """One model on one suite: all that decides what comes out, and the folder that it is kept in.
+
+    If `scores` are named, only the probes that they need are run; the folder is that of the whole suite all the same.
+    """
 
     suite: Suite
     subject: Subject
@@ -81,6 +85,7 @@ class Task:
     views: Mapping[str, View]
     variant: Variant
     run: Run
+    scores: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -90,8 +95,10 @@ class Task:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """One job a probe."""
-        return identity.jobs(self.suite, self.subject, self.surrogates, self.dataset, self.views, self.variant.seed)
+        """One job a probe that has to be run."""
+        parts = self.suite, self.subject, self.surrogates, self.dataset, self.views
+        asked = needed(self.suite, self.scores)
+        return tuple(job for job in identity.jobs(*parts, self.variant.seed) if job.probe.name in asked)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -102,7 +109,12 @@ class Task:
     @property
     def settled(self) -> bool:
         """Whether the folder holds all of this very evaluation."""
-        return self.run.agrees(self.manifest) and all(self.run.findings(p.name) is not None for p in self.suite.probes)
+        return self.run.agrees(self.manifest) and all(self.run.findings(j.probe.name) is not None for j in self.jobs)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the folder holds another evaluation: by an older suite, older code or other weights."""
+        return self.run.manifest() is not None and not self.run.agrees(self.manifest)
 
     def left(self) -> dict[str, list[range]]:
         """The blocks of each probe that the folder lacks."""
@@ -115,8 +127,10 @@ class Task:
         suite, seed = self.suite, self.variant.seed
         with self.run.writing(self.manifest):
             todo = sum(map(len, self.left().values()))
-            unmeasured = suite.diagnose and suite.draws == 1 and self.run.measurements() is None
-            if unmeasured or any(self.run.findings(probe.name) is None for probe in suite.probes):
+            jobs = self.jobs
+            attacks = any(job.probe.attack is not None for job in jobs)
+            unmeasured = attacks and suite.diagnose and suite.draws == 1 and self.run.measurements() is None
+            if unmeasured or any(self.run.findings(job.probe.name) is None for job in jobs):
                 from rbench import engine, measure
 
                 module = self.subject.module
@@ -126,7 +140,7 @@ class Task:
                 with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place):
                     if unmeasured:
                         self.run.measured(measure.look(source, suite.rules, self.n, seed, bar))
-                    engine.run(self.jobs, source, self.n, self.run, batch=means.batch, workers=count, progress=bar)
+                    engine.run(jobs, source, self.n, self.run, batch=means.batch, workers=count, progress=bar)
         return todo
 
 
@@ -138,15 +152,27 @@ def task_of(catalog: Catalog, suite: Suite, subject: Subject, dataset: Dataset, 
 
 
 def tasks_of(
-    catalog: Catalog, suite: Suite, subject: Subject, dataset: Dataset, variant: Variant, root: Path
+    catalog: Catalog,
+    suite: Suite,
+    subject: Subject,
+    dataset: Dataset,
+    variant: Variant,
+    root: Path,
+    scores: Sequence[str] = (),
 ) -> list[Task]:
-    """The task of an evaluation; before it, if its scores compare with another model, that of this model."""
-    tasks = [task_of(catalog, suite, subject, dataset, variant, root)]
-    other = reference.model_to_run(catalog, suite)
-    if other is not None and (other != subject.name or variant.weights_file is not None):
-        own = replace(variant, weights_file=None)
-        tasks.insert(0, task_of(catalog, suite, subject_of(catalog, other, own, suite), dataset, own, root))
-    return tasks
+    """The task of an evaluation; before it, if its scores compare with another model, that of this model.
+
+    If `scores` are named, only what they need is asked; but what others are compared with is run as a whole.
+    """
+    task = replace(task_of(catalog, suite, subject, dataset, variant, root), scores=tuple(scores))
+    shown = tuple(score for score in suite.scores if not scores or score.name in scores)
+    other = reference.model_to_run(catalog, replace(suite, scores=shown))
+    if other is None:
+        return [task]
+    if other == subject.name and variant.weights_file is None:
+        return [replace(task, scores=())]
+    own = replace(variant, weights_file=None)
+    return [task_of(catalog, suite, subject_of(catalog, other, own, suite), dataset, own, root), task]
 
 
 def _source(

@@ -27,6 +27,7 @@ class Variant:
 
     Also: some of the `probes` only, attacks by a `backend`, another package, in the place of the native ones, and the
     probes whose data are `missing`, where the user allows it: scores that lack some of them are marked by a star.
+    Raises `UsageError` for a seed or limit that is out of range.
     """
 
     seed: int = 0
@@ -37,6 +38,12 @@ class Variant:
     probes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     options: tuple[str, ...] = ()  # further words of the command line, which decide nothing about the evaluation
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"limit = {self.limit} must be at least 1.")
+        if not 0 <= self.seed < 2**31:
+            raise UsageError(f"seed = {self.seed} must lie in 0..2^31 - 1.")
 
     @property
     def folder(self) -> str:

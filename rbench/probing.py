@@ -3,10 +3,11 @@
 They are jobs like all others and never scores. On the samples that they ask, about 3% of AutoAttack's passes on 500.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from fractions import Fraction
 
-from rbench.errors import UsageError
+from rbench.errors import UsageError, unknown
 from rbench.flags import BLIND, PREFIX
 from rbench.types import Call, Probe, Suite, Threat
 
@@ -26,6 +27,28 @@ def diagnosed(suite: Suite) -> Suite:
     if not suite.diagnose or suite.draws > 1:
         return suite
     return replace(suite, probes=(*suite.probes, *_pgd_probes(suite.rules), *_search_probes()))
+
+
+def needed(suite: Suite, scores: Collection[str]) -> frozenset[str]:
+    """The names of the probes that some scores of a suite need; all of them, if no score is named.
+
+    An attack brings the clean images and the diagnosis along, lest its numbers lose their doubt. Raises `UsageError`
+    for a score that the suite has not.
+    """
+    known = {score.name: score for score in suite.scores}
+    for name in scores:
+        if name not in known:
+            raise unknown("score", name, known, f"suite {suite.name!r}")
+    if not scores:
+        return frozenset(probe.name for probe in suite.probes)
+    own = {probe for name in scores for probe in known[name].of}
+    attacks = any(probe.attack is not None and probe.name in own for probe in suite.probes)
+    return frozenset(p.name for p in suite.probes if p.name in own or (attacks and _doubts(p)))
+
+
+def _doubts(probe: Probe) -> bool:
+    """Whether findings on the attacks of a suite rest on a probe: the clean images, and the diagnosis."""
+    return probe.name.startswith(PREFIX) or (probe.attack is None and probe.data is None)
 
 
 def _pgd_probes(threat: Threat) -> tuple[Probe, ...]:

@@ -10,6 +10,11 @@ CatalogDir = Annotated[
 ]
 SuiteName = Annotated[str, typer.Option("--suite", help="The suite: see `rbench ls suites`.")]
 ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:function that builds one.")]
+OrSuite = Annotated[str | None, typer.Option("--suite", help="The suite: see `rbench ls suites`.")]
+OrModel = Annotated[str | None, typer.Option("--model", help="A model's name, or file.py:function that builds one.")]
+OrTable = Annotated[
+    str | None, typer.Option("--table", help="In place of suite and model: all runs of a table that it needs.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N samples; the number is then a subset's.")]
 Seed = Annotated[int, typer.Option(help="The seed of all randomness.")]
 Eps = Annotated[str | None, typer.Option(help="Another budget than the suite's, as printed: 8/255 or 0.03.")]

@@ -213,7 +213,7 @@ EVAL = ["eval", "--suite", "digits-linf", "--model", "at-digits"]
         ([*EVAL, "--eps", "eight"], 3, "eps = 'eight' is not a number"),
         (["eval", "--suite", "digits-lnf", "--model", "at-digits"], 3, "Did you mean 'digits-linf'?"),
         (["eval", "--suite", "digits-linf", "--model", "at-digit"], 3, "Did you mean 'at-digits'?"),
-        (["eval", "--model", "at-digits"], 3, "Missing option '--suite'"),
+        (["eval", "--model", "at-digits"], 3, "missing option '--suite'"),
         (["show", "digits-linff"], 3, "Did you mean 'digits-linf'?"),
         (["ls", "modles"], 3, "Did you mean 'models'?"),
         (["table", "digits-main", "--format", "latx"], 3, "Did you mean 'latex'?"),

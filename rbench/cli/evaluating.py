@@ -6,15 +6,15 @@ import typer
 
 from rbench import words
 from rbench.cli._app import app, print_rows
+from rbench.cli.filling import UNDECIDED, alone, fill, pair, print_plan
 from rbench.errors import UsageError, unknown
-
-UNDECIDED = 2
 
 
 @app.command()
 def plan(
-    suite: words.SuiteName,
-    model: words.ModelName,
+    suite: words.OrSuite = None,
+    model: words.OrModel = None,
+    table: words.OrTable = None,
     limit: words.Limit = None,
     seed: words.Seed = 0,
     eps: words.Eps = None,
@@ -26,23 +26,31 @@ def plan(
     as_json: words.Json = False,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """List what an evaluation would run, and what is already there."""
+    """List what an evaluation, or all those of a table, would run, and what is already there."""
     from tabulate import tabulate
 
     from rbench import api
     from rbench.catalog import Catalog
 
-    rows = api.plan(
-        model, suite, limit=limit, seed=seed, eps=eps, weights=weights, probes=probe or (), backend=backend,
-        runs=runs, data_dir=data_dir, catalog=Catalog.find(catalog or ()),
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "limit": limit, "seed": seed, "eps": eps, "runs": runs, "data_dir": data_dir,
+        "catalog": Catalog.find(catalog or ()),
+    }  # fmt: skip
+    own = {"--weights": weights, "--probe": probe, "--backend": backend}
+    if table is not None:
+        alone(table, {"--suite": suite, "--model": model, **own})
+        print_plan(table, options, as_json)
+        return
+    suite, model = pair("plan", suite, model)
+    rows = api.plan(model, suite, weights=weights, probes=probe or (), backend=backend, **options)
     print_rows(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
 
 
 @app.command("eval")
 def evaluate(
-    suite: words.SuiteName,
-    model: words.ModelName,
+    suite: words.OrSuite = None,
+    model: words.OrModel = None,
+    table: words.OrTable = None,
     limit: words.Limit = None,
     seed: words.Seed = 0,
     eps: words.EpsList = None,
@@ -63,7 +71,7 @@ def evaluate(
     quiet: words.Quiet = False,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """Evaluate a model by a suite, or draw its curve over several eps; the same command again resumes."""
+    """Evaluate a model by a suite, at several eps for a curve, or all that a table lacks; the same again resumes."""
     from rbench import api, studies
     from rbench.catalog import Catalog
     from rbench.evaluating import Evaluation
@@ -72,10 +80,18 @@ def evaluate(
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
     options: dict[str, Any] = {
-        "limit": limit, "seed": seed, "weights": weights, "probes": probe or (), "backend": backend, "batch": batch,
-        "workers": workers, "device": device, "runs": runs, "data_dir": data_dir, "download": download,
-        "fresh": fresh, "allow_partial": allow_partial, "progress": not quiet, "catalog": Catalog.find(catalog or ()),
+        "limit": limit, "seed": seed, "batch": batch, "workers": workers, "device": device, "runs": runs,
+        "data_dir": data_dir, "download": download, "fresh": fresh, "progress": not quiet,
+        "catalog": Catalog.find(catalog or ()),
     }  # fmt: skip
+    if table is not None:
+        own = {"--weights": weights, "--probe": probe, "--backend": backend, "--allow-partial": allow_partial}
+        alone(table, {"--suite": suite, "--model": model, **own, "a curve of several --eps": "," in (eps or "")})
+        fill(table, "json" if as_json else form, {**options, "eps": eps}, strict=strict)
+        _warn(limit)
+        return
+    suite, model = pair("eval", suite, model)
+    options |= {"weights": weights, "probes": probe or (), "backend": backend, "allow_partial": allow_partial}
     result: Evaluation | studies.CurveStudy
     if eps is not None and "," in eps:
         result = studies.security_curve(model, suite, eps, **options)
@@ -86,10 +102,15 @@ def evaluate(
     for line in result.left_out:
         typer.echo(f"left out: {line}", err=True)
     typer.echo(render(result.sheet, "json" if as_json else form), nl=False)
-    if limit is not None:
-        typer.echo(f"WARNING: numbers of a subset (--limit {limit}); not comparable with published ones.", err=True)
+    _warn(limit)
     if strict and result.verdict != "reliable":
         raise typer.Exit(UNDECIDED)
+
+
+def _warn(limit: int | None) -> None:
+    """Say loudly that numbers are of a subset."""
+    if limit is not None:
+        typer.echo(f"WARNING: numbers of a subset (--limit {limit}); not comparable with published ones.", err=True)
 
 
 @app.command()
