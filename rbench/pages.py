@@ -69,7 +69,7 @@ class Sheet:
 
     `verdicts` are those of the complete runs behind it, by model and suite. By the keys of rows, `groups` are the
     headings of neighbours and `versus` the rows to which differences are shown. `laid_out` is said of a table in the
-    layout of a paper, `notes` are about it.
+    layout of a paper, `notes` are about it, and `fill` is the command for all that it lacks.
     """
 
     name: str
@@ -84,3 +84,4 @@ class Sheet:
     versus: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     laid_out: bool = False
+    fill: str = ""

@@ -211,7 +211,16 @@ def run_folder(root: Path, suite: str, model: str, variant: Variant) -> Path:
 
 def command(suite: str, model: str, variant: Variant) -> str:
     """The command that runs, or resumes, an evaluation."""
-    words = ["rbench", "eval", "--suite", suite, "--model", model]
+    return _eval(["--suite", suite, "--model", model], variant)
+
+
+def table_command(name: str, variant: Variant) -> str:
+    """The command that runs all that a table lacks."""
+    return _eval(["--table", name], variant)
+
+
+def _eval(what: list[str], variant: Variant) -> str:
+    words = ["rbench", "eval", *what]
     words += ["--seed", str(variant.seed)] if variant.seed else []
     words += ["--limit", str(variant.limit)] if variant.limit is not None else []
     words += ["--eps", variant.eps] if variant.eps is not None else []

@@ -13,7 +13,7 @@ from rbench.errors import unknown
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Column, Sheet
 from rbench.places import DIRECTIONS, Place, placed, runs_of, score_of
-from rbench.planner import Variant, command, run_folder
+from rbench.planner import Variant, command, run_folder, table_command
 from rbench.reference import baseline_of
 from rbench.store import Run
 from rbench.tables import TableColumn, TableSpec
@@ -61,6 +61,7 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
         versus={line.key: spec.rival(line) for line in spec.lines if line.versus},
         notes=spec.notes,
         laid_out=bool(spec.rows),
+        fill=table_command(spec.name, variant),
     )
 
 

@@ -91,14 +91,17 @@ def test_a_cell_is_the_number_that_fits_its_row_and_column(shelf):
 
 def test_nothing_measured_leaves_the_paper_and_the_commands(shelf, tmp_path):
     catalog = shelf()
-    sheet = collect(catalog, catalog.table("mine"), tmp_path / "runs", Variant())
+    sheet = collect(catalog, catalog.table("mine"), tmp_path / "runs", Variant(limit=7))
     text = render(sheet, "markdown")
     assert [cell.strip() for cell in next(line for line in text.splitlines() if "EWS" in line).split("|")[2:-1]] == [
         "EWS", "published", "-", "**2.0** (-0.5)", "**29.00** (-1.05)",
     ]  # fmt: skip
     for model in ("at-digits", "ews-digits"):
-        assert f"To fill an empty cell: rbench eval --suite digits-linf --model {model}\n" in text
-        assert f"% to fill an empty cell: rbench eval --suite digits-linf --model {model}\n" in render(sheet, "latex")
+        assert f"To fill an empty cell: rbench eval --suite digits-linf --model {model} --limit 7\n" in text
+        assert f"% to fill an empty cell: rbench eval --suite digits-linf --model {model} --limit 7\n" in render(
+            sheet, "latex"
+        )
+    assert text.endswith("To fill all of them: rbench eval --table mine --limit 7\n")
     assert "the paper has a misprint" in text
     assert "the paper has a misprint" in render(sheet, "latex")
     assert json.loads(render(sheet, "json"))["cells"]["Trained EWS"]["Errors:Clean"]["published"]["note"] == "misprint"
