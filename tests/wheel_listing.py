@@ -10,6 +10,9 @@ from pathlib import Path
 NEEDED = {
     "rbench/cli/__init__.py",
     "rbench/py.typed",
+    "rbench/report/site/templates/index.html",
+    "rbench/report/site/templates/site.css",
+    "rbench/report/site/templates/site.js",
     "rbench/share/model_zoo/digits/ews-digits.toml",
     "rbench/share/model_zoo/recipes/digits/ews-digits.toml",
     "rbench/share/model_zoo/weights/ews-digits.safetensors",

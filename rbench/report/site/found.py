@@ -1,0 +1,121 @@
+"""The runs under a folder: which evaluations they are, and which of them no table can show."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rbench.catalog import Catalog
+from rbench.errors import MissingError, UsageError
+from rbench.planner import Variant
+from rbench.store import MANIFEST
+from rbench.types import ModelCard, Suite
+
+NAME = re.compile(
+    r"seed(?P<seed>\d+)(-first(?P<limit>\d+))?(-eps(?P<eps>[^-]+))?(?P<weights>-weights-[0-9a-f]{8})?"
+    r"(-only-(?P<probes>.+?))?(?P<missing>-without-[0-9a-f]{8})?(-by-(?P<backend>.+))?"
+)
+SET_ASIDE = re.compile(r".*\.old-\d+")
+FROM_FILE = "of weights in a file (--weights), which no card names"
+PARTIAL = "without the data of some corruptions (--allow-partial)"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The runs of each suite by variant, as names of models; and how many cannot be shown, by suite and reason.
+
+    `cards` are all of the catalog, `suites` those that have a run.
+    """
+
+    root: Path
+    cards: Mapping[str, ModelCard]
+    suites: Mapping[str, Suite]
+    runs: Mapping[str, Mapping[Variant, tuple[str, ...]]]
+    hidden: Mapping[tuple[str, str], int]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that has a run which can be shown."""
+        return tuple(sorted({m for variants in self.runs.values() for names in variants.values() for m in names}))
+
+
+def find(catalog: Catalog, root: Path) -> Found:
+    """All runs under a folder, complete ones first; raises an `RbenchError` if it is no folder, or holds no run."""
+    if not root.is_dir():
+        raise MissingError(f"there is no folder {root}; name the one that `rbench eval --runs FOLDER` wrote.")
+    places = sorted(p.parent for p in root.glob(f"*/*/*/{MANIFEST}") if NAME.match(p.parent.name))
+    if not places:
+        raise MissingError(f"{root} holds no runs; `rbench eval --suite SUITE --model MODEL --runs {root}` makes one.")
+    cards, known = catalog.cards(), catalog.files("suites")
+    suites = {name: catalog.suite(name) for name in sorted({p.parent.parent.name for p in places} & known.keys())}
+    runs: dict[str, dict[Variant, list[str]]] = {}
+    hidden: dict[tuple[str, str], int] = {}
+    for folder in places:
+        if SET_ASIDE.fullmatch(folder.name):
+            continue
+        model, suite = folder.parent.name, folder.parent.parent.name
+        shown = _shown(suites.get(suite), cards.get(model), folder)
+        if isinstance(shown, str):
+            hidden[suite, shown] = hidden.get((suite, shown), 0) + 1
+        else:
+            runs.setdefault(suite, {}).setdefault(shown, []).append(model)
+    ordered = {suite: {v: tuple(runs[suite][v]) for v in sorted(runs[suite], key=_order)} for suite in sorted(runs)}
+    return Found(root, cards, suites, ordered, dict(sorted(hidden.items())))
+
+
+def variant_of(name: str) -> Variant | None:
+    """The variant that a run folder is named after; None where its name does not tell all of it."""
+    match = NAME.fullmatch(name)
+    if match is None:
+        return None
+    seed, limit, eps, probes, backend = match.group("seed", "limit", "eps", "probes", "backend")
+    variant = Variant(
+        seed=int(seed),
+        limit=int(limit) if limit else None,
+        eps=eps.replace("_", "/") if eps else None,
+        probes=tuple(probes.split("+")) if probes else (),
+        backend=backend.replace("_", ":", 1) if backend else None,
+    )
+    return variant if variant.folder == name else None
+
+
+def words(variant: Variant) -> str:
+    """A variant as a heading: what sets it apart from the whole suite on all samples with seed 0."""
+    parts = [f"first {variant.limit} samples"] if variant.limit else []
+    parts += [f"eps = {variant.eps}"] if variant.eps else []
+    parts += [f"only {', '.join(variant.probes)}"] if variant.probes else []
+    parts += [f"attacks by {variant.backend}"] if variant.backend else []
+    parts += [f"seed {variant.seed}"] if variant.seed else []
+    return "; ".join(parts) or "all samples"
+
+
+def _shown(suite: Suite | None, card: ModelCard | None, folder: Path) -> Variant | str:
+    """The variant of a run, or why no table can show it."""
+    if suite is None:
+        return "no suite has that name; name its shelf with --catalog"
+    if card is None:
+        return f"no card is named {folder.parent.name!r}; name its shelf with --catalog"
+    if card.dataset != suite.dataset:
+        return f"{card.name!r} is a model of another dataset"
+    variant = variant_of(folder.name)
+    if variant is None:
+        return _unnamed(folder.name)
+    try:
+        variant.apply(suite)
+    except UsageError as error:
+        return str(error)
+    return variant
+
+
+def _unnamed(name: str) -> str:
+    """Why the name of a run folder does not tell what was run."""
+    match = NAME.fullmatch(name)
+    if match is not None and match["weights"]:
+        return FROM_FILE
+    return PARTIAL if match is not None and match["missing"] else f"the folder {name!r} is named like no evaluation"
+
+
+def _order(variant: Variant) -> tuple[bool, bool, bool, int, str]:
+    """The whole suite first, then parts of it on many samples, then on few."""
+    whole = -variant.limit if variant.limit else -(2**31)
+    return bool(variant.eps), variant.backend is not None, bool(variant.probes), whole, variant.folder
