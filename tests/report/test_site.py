@@ -130,7 +130,7 @@ def test_published_numbers_stand_beside_the_measured(board, pages):
 def test_parts_of_a_suite_are_boards_of_their_own_and_other_weights_are_none(pages):
     index = pages["index.html"]
     heads = [head.text for head in index.every("h3")]
-    assert heads == ["All samples", "First 10 samples; only clean", "Eps = 1", "Eps = 8/255"]
+    assert heads == ["All samples", "First 10 samples; only clean", "At eps = 8/255", "At eps = 1"]
     part = _board(index, "made-seed0-first10-only-clean")
     assert cells(part)["alpha"][0].text.startswith("60.0 [")
     assert "ONLY THE FIRST 10 OF 500 SAMPLES" in index.text

@@ -113,7 +113,7 @@ def card_facts(catalog: Catalog, card: ModelCard) -> dict[str, str]:
         "title": card.title,
         "paper": card.paper,
         "dataset": card.dataset,
-        "architecture": f"{card.arch.use} ({arguments(card.arch)})",
+        "architecture": called(card.arch),
         "recipe": card.recipe or "",
         "adaptive": "yes: the model chooses its weights or path by the image" if card.adaptive else "",
         "note": card.note,
@@ -130,7 +130,7 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
         "version": str(suite.version),
         "digest": whole.digest,
         "dataset": suite.dataset,
-        "data": f"{suite.data.use} ({arguments(suite.data)})",
+        "data": called(suite.data),
         "threat": f"{NORMS[threat.norm]}, eps = {threat.eps}, images in [0, 1]" if threat else "none: nothing attacks",
         "draws": f"{suite.draws} of the model's own randomness an image" if suite.draws > 1 else "",
         "compared with": suite.baseline,
@@ -142,6 +142,11 @@ def suite_facts(suite: Suite) -> dict[str, Any]:
 def arguments(call: Call | ScoreSpec) -> str:
     """The arguments of a call as a reader would write them."""
     return ", ".join(f"{name} = {value!r}" for name, value in call.args.items())
+
+
+def called(call: Call) -> str:
+    """A call on one line."""
+    return f"{call.use} ({arguments(call)})" if call.args else call.use
 
 
 def question(probe: Probe) -> str:

@@ -9,7 +9,7 @@ from rbench.catalog import Catalog
 from rbench.errors import MissingError, UsageError
 from rbench.planner import Variant
 from rbench.store import MANIFEST
-from rbench.types import ModelCard, Suite
+from rbench.types import ModelCard, Suite, fraction
 
 NAME = re.compile(
     r"seed(?P<seed>\d+)(-first(?P<limit>\d+))?(-eps(?P<eps>[^-]+))?(?P<weights>-weights-[0-9a-f]{8})?"
@@ -82,7 +82,7 @@ def variant_of(name: str) -> Variant | None:
 def words(variant: Variant) -> str:
     """A variant as a heading: what sets it apart from the whole suite on all samples with seed 0."""
     parts = [f"first {variant.limit} samples"] if variant.limit else []
-    parts += [f"eps = {variant.eps}"] if variant.eps else []
+    parts += [f"at eps = {variant.eps}"] if variant.eps else []
     parts += [f"only {', '.join(variant.probes)}"] if variant.probes else []
     parts += [f"attacks by {variant.backend}"] if variant.backend else []
     parts += [f"seed {variant.seed}"] if variant.seed else []
@@ -115,7 +115,8 @@ def _unnamed(name: str) -> str:
     return PARTIAL if match is not None and match["missing"] else f"the folder {name!r} is named like no evaluation"
 
 
-def _order(variant: Variant) -> tuple[bool, bool, bool, int, str]:
-    """The whole suite first, then parts of it on many samples, then on few."""
+def _order(variant: Variant) -> tuple[float, bool, bool, int, str]:
+    """The whole suite first, then parts of it on many samples, then on few; then other eps, the smallest first."""
     whole = -variant.limit if variant.limit else -(2**31)
-    return bool(variant.eps), variant.backend is not None, bool(variant.probes), whole, variant.folder
+    eps = float(fraction(variant.eps, "eps")) if variant.eps else 0.0
+    return eps, variant.backend is not None, bool(variant.probes), whole, variant.folder
