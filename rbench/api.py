@@ -182,6 +182,16 @@ def card(name: str, *, hf: bool = False, runs: str | Path | None = None, catalog
     return model_card(dossier(catalog or Catalog.find(), name, runs_root(runs)), hf=hf)
 
 
+def site(runs: str | Path, html: str | Path, *, catalog: Catalog | None = None) -> Path:
+    """Write a static site of everything under a folder of runs into the folder `html`; returns its first page.
+
+    Raises an `RbenchError` if `runs` holds no run, or one that cannot be read, or if `html` holds something else.
+    """
+    from rbench.report.site import files, written
+
+    return written(files(catalog or Catalog.find(), Path(runs)), Path(html))
+
+
 def train(
     name: str,
     *,

@@ -17,7 +17,7 @@ from rbench.types import Call, Job, Probe, Suite, Threat
 
 NAMED = re.compile(
     r"seed(?P<seed>\d+)(-first(?P<limit>\d+))?(-eps(?P<eps>.+?))?(-weights-(?P<weights>[0-9a-f]{8}))?"
-    r"(-only-(?P<probes>.+?))?(-without-[0-9a-f]{8})?(-by-(?P<backend>.+))?"
+    r"(-only-(?P<probes>.+?))?(?P<missing>-without-[0-9a-f]{8})?(-by-(?P<backend>.+))?"
 )
 
 

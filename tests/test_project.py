@@ -100,6 +100,7 @@ def test_every_verb_is_in_the_readme():
         "table",
         "train",
         "study",
+        "report",
         "search",
         "analyse",
         "check",

@@ -7,7 +7,15 @@ import sys
 
 import typer
 
-from rbench.cli import evaluating, making, sharing, shelves, studying, training  # noqa: F401 - each adds its verbs to the application
+from rbench.cli import (  # noqa: F401 - each adds its verbs to the application
+    evaluating,
+    making,
+    reporting,
+    sharing,
+    shelves,
+    studying,
+    training,
+)
 from rbench.cli._app import app
 from rbench.errors import InterruptedRunError, RbenchError
 

@@ -1,0 +1,22 @@
+"""The verb that shows everything under a folder of runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rbench import words
+from rbench.cli._app import app
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="The folder of runs.")],
+    html: Annotated[Path, typer.Option(help="The folder of the site to write: open its index.html.")],
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Write a static site of everything under a folder of runs, which works from disk."""
+    from rbench import api
+    from rbench.catalog import Catalog
+
+    typer.echo(api.site(runs, html, catalog=Catalog.find(catalog or ())))

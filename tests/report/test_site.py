@@ -1,0 +1,330 @@
+"""The site of a folder of runs: its numbers, what it says of doubt and gaps, and how it is built."""
+
+import math
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import handmade
+import pytest
+from dom import parse
+
+import rbench.report.site
+from rbench.errors import MissingError, StoreError, UsageError
+from rbench.planner import Variant
+from rbench.report.site import TEMPLATES, files
+from rbench.report.site.found import variant_of
+
+CURVED = (Variant(eps="8/255"), Variant(eps="1"))
+CURVE = "eps,radius,unbounded,score,value,low,high,n,corrected\n0,0.0,False,worst,1.0,0.7,1.0,10,0\n8/255,0.03,False,worst,0.5,0.2,0.8,10,1\n1,1.0,True,worst,0.0,0.0,0.3,10,0\n"  # noqa: E501
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def fill(catalog, root):
+    handmade.run(catalog, root, "alpha", {"clean": 9, "pgd20": 4, "fog": (8, 3)})
+    handmade.run(catalog, root, "beta", {"clean": 10, "pgd20": 7}, found=[handmade.DOUBT])
+    handmade.run(catalog, root, "gamma", {"clean": 8, "pgd20": 8, "fog": (9, 9)}, stale=True)
+    handmade.run(catalog, root, "alpha", {"clean": 6}, Variant(limit=10, probes=("clean",)))
+    handmade.run(catalog, root, "alpha", {"clean": 6}, Variant(weights_file="mine.pt"))
+    for variant in CURVED:
+        handmade.run(catalog, root, "alpha", {"clean": 9, "pgd20": 1}, variant)
+    curve = root / "made" / "alpha" / "curve-seed0-12345678"
+    curve.mkdir()
+    (curve / "curve.csv").write_text(CURVE)
+    (curve / "curve.png").write_bytes(b"a picture")
+    (root / "studies" / "something").mkdir(parents=True)
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    return handmade.shelf(tmp_path_factory.mktemp("shelf"))
+
+
+@pytest.fixture(scope="module")
+def root(catalog, tmp_path_factory):
+    root = tmp_path_factory.mktemp("site") / "runs"
+    fill(catalog, root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def site(catalog, root):
+    return files(catalog, root)
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {name: parse(content) for name, content in site.items() if name.endswith(".html")}
+
+
+@pytest.fixture(scope="module")
+def board(pages):
+    return _board(pages["index.html"])
+
+
+def _board(page, key="made-seed0"):
+    return page.one("table", **{"data-key": key})
+
+
+def cells(table):
+    """Model -> the cells of its row, in order of the rows."""
+    rows = table.one("tbody").every("tr")
+    return {row.one("th").one("a").text: row.every("td") for row in rows}
+
+
+def test_numbers_are_those_counted_by_hand(board):
+    z2 = 1.959963984540054**2
+    middle, half = (9 + z2 / 2) / (10 + z2), math.sqrt(z2) / (10 + z2) * math.sqrt(9 * 1 / 10 + z2 / 4)
+    clean, worst, fog = cells(board)["alpha"]
+    assert clean.text == f"90.0 [{100 * (middle - half):.1f}, {100 * (middle + half):.1f}]"
+    assert worst.text.startswith("40.0 [")
+    assert fog.text.startswith("45.0 [")  # 1 - (8 + 3) / 20
+    assert float(clean.attributes["data-value"]) == 90
+    assert "n = 10" in board.every("th")[1].text
+
+
+def test_models_are_ranked_by_the_score_of_most_probes_and_empty_rows_come_last(board):
+    assert list(cells(board)) == ["beta", "alpha", "gamma"]
+    (ranked,) = [head for head in board.every("th") if "aria-sort" in head.attributes]
+    assert ranked.text.startswith("Worst case")
+    assert ranked.attributes["aria-sort"] == "descending"
+    first = {head.text.split()[0]: head.attributes.get("data-first") for head in board.one("thead").every("th")}
+    assert first == {"Model": "ascending", "Clean": "descending", "Worst": "descending", "Fog": "ascending"}
+
+
+def test_doubt_is_marked_explained_and_said_in_words(board, pages):
+    worst = cells(board)["beta"][1]
+    assert worst.text.startswith("70.0 ‡ (unreliable)")
+    assert "‡" not in cells(board)["beta"][0].text
+    finding = next(item for item in pages["models/beta.html"].every("li") if "RB114" in item.text)
+    assert "grad.fd" in finding.text
+    assert handmade.DOUBT.message in finding.text
+    assert "directional derivatives of the margin" in finding.text
+
+
+def test_an_empty_cell_names_the_command_that_fills_it(board, pages):
+    fog = cells(board)["beta"][2]
+    target = fog.one("a").attributes["href"].removeprefix("#")
+    command = "rbench eval --suite made --model beta"
+    assert pages["index.html"].one("li", id=target).text == command
+    assert fog.one("a").attributes["title"] == command
+    assert "data-value" not in fog.attributes
+
+
+def test_an_old_run_counts_for_nothing_and_says_so(board, pages):
+    assert not any("data-value" in cell.attributes for cell in cells(board)["gamma"])
+    assert "rbench eval --suite made --model gamma --fresh" in pages["index.html"].text
+    assert "gamma: older than the suite, the code or the weights" in pages["index.html"].text
+    assert "Older than the suite" in pages["models/gamma.html"].text
+
+
+def test_published_numbers_stand_beside_the_measured(board, pages):
+    assert cells(board)["beta"][0].text.endswith("paper 94.25")
+    assert "A paper, table 1" in pages["index.html"].text
+    assert "paper" not in cells(board)["alpha"][0].text
+
+
+def test_parts_of_a_suite_are_boards_of_their_own_and_other_weights_are_none(pages):
+    index = pages["index.html"]
+    heads = [head.text for head in index.every("h3")]
+    assert heads == ["All samples", "First 10 samples; only clean", "At eps = 8/255", "At eps = 1"]
+    part = _board(index, "made-seed0-first10-only-clean")
+    assert cells(part)["alpha"][0].text.startswith("60.0 [")
+    assert "ONLY THE FIRST 10 OF 500 SAMPLES" in index.text
+    assert "made: 1 run: of weights in a file (--weights)" in index.text
+
+
+def test_a_suites_page_has_the_exact_protocol(pages, catalog):
+    page = pages["suites/made.html"]
+    probes = {row.one("th").text: row.text for row in page.every("table")[0].one("tbody").every("tr")}
+    assert list(probes) == ["clean", "pgd20", "fog"]
+    assert "rbench.attacks.pgd:pgd steps = 20, rel_step = '1/4' 24/255 1" in probes["pgd20"]
+    assert "24/255" not in probes["clean"] + probes["fog"]
+    assert catalog.suite("made").digest in page.text
+    assert "L-inf, eps = 24/255" in page.text
+    assert "samples that stay correct in every one of the probes" in page.text
+
+
+def test_a_models_page_has_card_provenance_severities_and_confusion(pages):
+    page = pages["models/alpha.html"]
+    facts = {name.text: value.text for name, value in zip(page.every("dt"), page.every("dd"), strict=True)}
+    assert facts["weights (sha256)"] == "0" * 64
+    assert (facts["paper"], facts["torch"], facts["samples"]) == ("A paper", "2.9", "10 of 500")
+    fog, confusion = page.every("table", class_="grid")[:2]
+    (row,) = fog.one("tbody").every("tr")
+    assert [cell.text for cell in row.every("td")] == ["80.0", "30.0"]
+    assert [cell.attributes["class"] for cell in row.every("td")] == ["shade5", "shade2"]
+    counts = [[cell.text for cell in row.every("td")] for row in confusion.one("tbody").every("tr")]
+    assert counts == [["0", "0", "0"], ["0", "9", "1"], ["0", "0", "0"]]
+
+
+def test_a_curve_is_shown_while_all_its_runs_are_current(catalog, root, site, pages, tmp_path):
+    page = pages["models/alpha.html"]
+    picture = page.one("img").attributes
+    assert picture["alt"]
+    assert site[f"models/{picture['src']}".replace("models/../", "")] == b"a picture"
+    assert "8/255 worst 50.0 [20.0, 80.0] 10 1" in page.text
+    copy = shutil.copytree(root, tmp_path / "runs")
+    shutil.rmtree(copy / "made" / "alpha" / CURVED[1].folder)
+    assert not parse(files(catalog, copy)["models/alpha.html"]).every("img")
+
+
+def test_text_is_escaped_and_nothing_runs_but_the_sites_own_script(site, pages):
+    for name, page in pages.items():
+        (script,) = page.every("script")
+        assert script.attributes["src"].endswith("site.js"), name
+        assert not script.children
+        inline = [key for node in page.every() for key in node.attributes if key.startswith("on") or key == "style"]
+        assert not inline, name
+        assert not page.every("style", "iframe", "object", "base"), name
+        assert all(node.attributes["src"].startswith("../pictures/") for node in page.every("img")), name
+        policy = page.one("meta", **{"http-equiv": "Content-Security-Policy"}).attributes["content"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+    assert handmade.TITLES["alpha"] in pages["models/alpha.html"].text
+
+
+def test_no_page_asks_the_network_and_every_link_leads_somewhere(site, pages):
+    ids = {name: {node.attributes["id"] for node in page.every() if "id" in node.attributes} for name, page in pages.items()}  # fmt: skip # noqa: E501
+    for name, page in pages.items():
+        links = [node.attributes[key] for node in page.every() for key in ("href", "src") if key in node.attributes]
+        for link in links:
+            parts = urlsplit(link)
+            if link == "data:,":  # no picture for the tab, so that no browser asks for one
+                continue
+            assert not parts.scheme, link
+            assert not parts.netloc, link
+            target = _resolved(name, unquote(parts.path)) if parts.path else name
+            assert target in site, link
+            assert not parts.fragment or parts.fragment in ids[target], link
+    assert not re.search(r"url\(|@import|https?:|fetch|XMLHttp", (site["site.css"] + site["site.js"]).decode())
+
+
+def _resolved(page, link):
+    parts = list(PurePosixPath(page).parent.parts)
+    for part in PurePosixPath(link).parts:
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def test_pages_are_built_for_everyone(pages):
+    for name, page in pages.items():
+        assert page.one("html").attributes["lang"] == "en"
+        assert page.one("title").text
+        assert len(page.every("main")) == len(page.every("h1")) == 1, name
+        ids = [node.attributes["id"] for node in page.every() if "id" in node.attributes]
+        assert len(ids) == len(set(ids)), name
+        levels = [int(head.tag[1]) for head in page.every("h1", "h2", "h3", "h4")]
+        assert all(after <= before + 1 for before, after in pairwise(levels)), name
+        assert all(head.attributes.get("scope") for head in page.every("th")), name
+        for field in page.every("input"):
+            assert page.one("label", for_=field.attributes["id"]).text
+        for node in page.every():
+            named = [node.attributes.get(key, "").split() for key in ("aria-labelledby", "aria-describedby", "for")]
+            assert set().union(*named) <= set(ids), name
+        for table in page.every("table"):  # wide ones scroll, by keyboard too
+            around = table.parent.attributes
+            assert (around["class"], around["tabindex"], around["role"]) == ("scroll", "0", "region"), name
+
+
+def _luminance(colour):
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_all_text_has_the_contrast_of_wcag_aa_in_both_schemes():
+    light, dark = re.findall(r":root \{([^}]*--shade5[^}]*)\}", (TEMPLATES / "site.css").read_text())
+    for scheme in (light, dark):
+        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", scheme))
+        pairs = [(text, under) for text in ("ink", "muted", "link", "warn", "bad") for under in ("page", "band")]
+        pairs += [("ink", f"shade{k}") for k in range(6)]
+        for text, under in pairs:
+            low, high = sorted(_luminance(colours[name]) for name in (text, under))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (text, under)
+
+
+def test_colours_are_named_once():
+    _, _, rest = (TEMPLATES / "site.css").read_text().partition("* { box-sizing")
+    assert not re.findall(r"#[0-9a-f]{3,6}", rest.partition("@media print")[0])
+
+
+def test_the_same_runs_give_the_same_bytes(catalog, root, site, tmp_path):
+    assert files(catalog, shutil.copytree(root, tmp_path / "elsewhere")) == site
+
+
+def test_it_is_written_again_over_itself_and_never_over_anything_else(site, tmp_path):
+    first = rbench.report.site.written(site, tmp_path / "out")
+    assert rbench.report.site.written(site, tmp_path / "out") == first == tmp_path / "out" / "index.html"
+    assert (tmp_path / "out" / "models" / "alpha.html").read_bytes() == site["models/alpha.html"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("<p>mine</p>")
+    with pytest.raises(UsageError, match="holds something else"):
+        rbench.report.site.written(site, tmp_path / "mine")
+    with pytest.raises(UsageError, match="holds something else"):
+        rbench.report.site.written(site, tmp_path / "mine" / "index.html")
+
+
+def test_folders_that_are_no_runs_are_refused_in_one_sentence(catalog, root, tmp_path):
+    with pytest.raises(MissingError, match=r"no folder .* name the one"):
+        files(catalog, tmp_path / "none")
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c" / "manifest.json").write_text("{}")
+    with pytest.raises(MissingError, match="holds no runs; `rbench eval"):
+        files(catalog, tmp_path)
+    broken = shutil.copytree(root, tmp_path / "runs")
+    (broken / "made" / "alpha" / "seed0" / "manifest.json").write_text("{")
+    with pytest.raises(StoreError, match=r"cannot be read .* run again"):
+        files(catalog, broken)
+    (broken / "made" / "alpha" / "curve-seed0-12345678" / "curve.csv").write_text("eps\n1\n")
+    shutil.copytree(root / "made" / "alpha" / "seed0", broken / "made" / "alpha" / "seed0", dirs_exist_ok=True)
+    with pytest.raises(StoreError, match=r"curve.csv is damaged .* draw the curve again"):
+        files(catalog, broken)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        Variant(),
+        Variant(seed=3, limit=20, eps="8/255", probes=("worst-case", "aa"), backend="torchattacks:PGD"),
+        Variant(eps="0.03", backend="pyautoattack"),
+    ],
+)
+def test_the_name_of_a_folder_tells_its_variant(variant):
+    assert variant_of(variant.folder).folder == variant.folder
+
+
+@pytest.mark.parametrize(
+    "name", [Variant(weights_file="a.pt").folder, Variant(missing=("fog",)).folder, "seed0.old-1", "seedling", "first3"]
+)
+def test_a_name_that_does_not_tell_its_variant_has_none(name):
+    assert variant_of(name) is None
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="sorting and filtering are looked at in Chromium")
+def test_the_address_sorts_and_filters_in_a_browser(site, tmp_path):
+    first = rbench.report.site.written(site, tmp_path / "out")
+    table = _board(parse(_browsed(f"{first.as_uri()}#sort=made-seed0:1:ascending", tmp_path)))
+    assert list(cells(table)) == ["alpha", "beta", "gamma"]  # by clean accuracy, the empty row last either way
+    (ranked,) = [head for head in table.every("th") if "aria-sort" in head.attributes]
+    assert (ranked.text.split()[0], ranked.attributes["aria-sort"]) == ("Clean", "ascending")
+    assert all(head.one("button").text for head in table.one("thead").every("th"))
+    page = parse(_browsed(f"{first.as_uri()}#sort=made-seed0:0:descending&filter=CO%20beta", tmp_path))
+    rows = _board(page).one("tbody").every("tr")
+    shown = [row.one("th").one("a").text for row in rows if "hidden" not in row.attributes]
+    assert ([row.one("th").one("a").text for row in rows], shown) == (["gamma", "beta", "alpha"], ["beta"])
+    assert "hidden" not in page.one("form").attributes
+    assert page.one("output").text.startswith("1 of ")
+
+
+def _browsed(address, folder):
+    """A page as a browser has it in the end."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/browser"]
+    done = subprocess.run([*command, "--dump-dom", address], capture_output=True, timeout=60, check=True)
+    return done.stdout
