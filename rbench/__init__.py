@@ -16,6 +16,7 @@ _PUBLIC = {
     "load_model": "rbench.api",
     "table": "rbench.api",
     "frames": "rbench.api",
+    "site": "rbench.api",
     "card": "rbench.api",
     "train": "rbench.api",
     "plan": "rbench.api",

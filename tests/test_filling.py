@@ -56,7 +56,7 @@ def shelf(tmp_path):
     """Write the suite `narrow` and a table of its scores; returns the folder."""
     folder = tmp_path / "shelf"
 
-    def write(columns, models=("standard-digits", "robnet-last-digits", "at-digits"), version=1):
+    def write(columns, models=("standard-digits", "robnet-free-supernet-digits", "at-digits"), version=1):
         for name in ("suites", "reports"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "dear.py").write_text(DEAR)
@@ -82,11 +82,11 @@ def test_only_what_is_shown_is_run_and_what_cannot_be_is_said_with_its_remedy(sh
     folder, runs = shelf(["clean", "fgsm"]), tmp_path / "runs"
     assert eval_table(folder, "--json") == 4  # a model of the table was never trained
     out, err = capsys.readouterr()
-    assert "still missing: narrow, robnet-last-digits" in err
-    assert "rbench train robnet-last-digits" in err
+    assert "still missing: narrow, robnet-free-supernet-digits" in err
+    assert "rbench train robnet-free-supernet-digits" in err
     shown = json.loads(out)["cells"]
     assert shown["at-digits"]["narrow:fgsm"]["n"] == shown["standard-digits"]["narrow:clean"]["n"] == N
-    assert shown["robnet-last-digits"]["narrow:fgsm"]["value"] is None
+    assert shown["robnet-free-supernet-digits"]["narrow:fgsm"]["value"] is None
     for model in ("standard-digits", "at-digits"):
         assert probes_of(runs, model) == {"clean", "fgsm"}
     before = contents(runs)
@@ -169,11 +169,11 @@ def test_the_plan_counts_samples_and_takes_passes_from_the_runs_that_are_there(s
     folder = shelf(["clean", "fgsm"])
     catalog = Catalog.find([folder])
     rows = {row["model"]: row for row in rbench.plan_table("filled", limit=N, catalog=catalog)}
-    assert list(rows) == ["standard-digits", "robnet-last-digits", "at-digits"]
+    assert list(rows) == ["standard-digits", "robnet-free-supernet-digits", "at-digits"]
     assert (rows["at-digits"]["done"], rows["at-digits"]["left"], rows["at-digits"]["blocks"]) == (0, 2 * N, 2)
     assert rows["at-digits"]["passes"] is None  # nothing has run yet
-    assert rows["robnet-last-digits"]["left"] is None
-    assert "rbench train robnet-last-digits" in rows["robnet-last-digits"]["remark"]
+    assert rows["robnet-free-supernet-digits"]["left"] is None
+    assert "rbench train robnet-free-supernet-digits" in rows["robnet-free-supernet-digits"]["remark"]
     run = rbench.evaluate("standard-digits", "narrow", scores=["clean", "fgsm"], limit=N, catalog=catalog)
     fgsm = run.evidence["fgsm"]
     rows = {row["model"]: row for row in rbench.plan_table("filled", limit=N, catalog=catalog)}
