@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 import rbench
-from rbench import checks
 from rbench.catalog import Catalog
 from rbench.checks import BATCHES, _flips, observe, predictions, success_flags
 from rbench.data.digits import digits
@@ -37,23 +36,21 @@ def test_a_damaged_checkpoint_on_the_shelf_is_noticed(tmp_path):
 @pytest.mark.parametrize("name", ["fgsm", "pgd20"])
 def test_batches_of_7_64_and_500_give_the_same_flags_in_float64(name):
     data = digits("test")
-    x, y = torch.from_numpy(data.pixels[:150]).double() / 255, torch.from_numpy(data.labels[:150])
+    x, y = torch.from_numpy(data.pixels).double() / 255, torch.from_numpy(data.labels)
     model = rbench.load_model("at-digits").double().requires_grad_(False)
     flags = [success_flags(model, x, y, SUITE.threat, name, batch) for batch in BATCHES]
-    assert 5 < flags[0].sum() < 75
+    assert 10 < flags[0].sum() < 250
     assert torch.equal(flags[0], flags[1])
     assert torch.equal(flags[0], flags[2])
 
 
-def test_a_model_of_the_zoo_behaves_and_flips_are_counted(monkeypatch):
-    monkeypatch.setattr(checks, "SAMPLES", 150)  # a command of the README takes all 500
+def test_a_model_of_the_zoo_behaves_and_flips_are_counted():
     lines = rbench.check("at-digits", "digits-linf")
     for what in ("logits: finite", "deterministic", "batch-independent", "accelerated twin", "unchanged"):
         assert any(line.startswith(what) or line.endswith(what) for line in lines), what
     counts = [line for line in lines if "success flags flip between batches of 7, 64, 500 (torch.float32)" in line]
     assert len(counts) == 2
-    assert all(int(line.split()[1]) <= 1 for line in counts)
-    assert all("of 150 success flags" in line for line in counts)
+    assert all(int(line.split()[1]) <= 5 for line in counts)
 
 
 def test_a_suite_without_attacks_is_checked_but_for_flags():

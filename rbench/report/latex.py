@@ -134,7 +134,7 @@ def _text(sheet: Sheet, line: Line, column: Column, rank: int) -> str:
     if not number:
         return "--"
     marked = {1: rf"\textbf{{{number}}}", 2: rf"\underline{{{number}}}" if sheet.laid_out else number}.get(rank, number)
-    mark = escape(MARKS[cell.verdict]) if line.numbers == "measured" else ""
+    mark = escape(MARKS[cell.verdict]) if line.numbers != "published" else ""
     difference = step(sheet, line, column)
     interval = "" if column.detail else bounds(cell, line.numbers, column.decimals)
     small = (rf"{{\scriptsize {aside}}}" for aside in (difference, interval) if aside)

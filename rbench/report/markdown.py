@@ -119,6 +119,6 @@ def _text(sheet: Sheet, line: Line, column: Column, bold: str) -> str:
     number = text(cell, line.numbers, column.decimals)
     if not number:
         return "-"
-    mark = MARKS[cell.verdict] if line.numbers == "measured" else ""
+    mark = MARKS[cell.verdict] if line.numbers != "published" else ""
     interval = "" if column.detail else bounds(cell, line.numbers, column.decimals)
     return " ".join(filter(None, (f"{bold}{number}{bold}{mark}", step(sheet, line, column), interval)))

@@ -54,7 +54,7 @@ def test_parameter_counts_are_those_of_the_published_networks(args, classes, par
         assert count(robnet(*args, classes, stem="imagenet" if classes == 1000 else "cifar")) == parameters
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.sampled_from(["00", "10", "01", "11"]), min_size=14, max_size=14))
 def test_parameters_are_linear_in_the_operations(codes):
     """At 36 channels, 20 shared cells and 10 classes; identities count where a reduction must make them."""

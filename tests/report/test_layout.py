@@ -18,7 +18,7 @@ from rbench.report import render
 from rbench.report.lines import amount, bounds, chosen, lines, ranks, step, text
 from rbench.sheet import collect
 from rbench.tables import TableColumn, TableRow, TableSpec
-from rbench.types import Score
+from rbench.types import Finding, Score
 
 GOLDEN = Path(__file__).parent / "golden"
 NUMBERS = """paper,table,dataset,model,variant,threat,metric,value,unit,note,card,score
@@ -137,6 +137,17 @@ def test_numbers_differences_and_ranks_by_hand(sheet):
     assert ranks(sheet, a, "published") == {"r2": 1, "r1": 2}
     assert ranks(sheet, b, "published") == {"r1": 1, "r2": 2}
     assert ranks(sheet, b, "measured") == ranks(sheet, a, "difference") == {}
+
+
+def test_a_doubt_stays_with_the_number_and_with_its_difference(sheet):
+    doubted = replace(sheet.cells["r1", "e:b"].score, findings=(Finding("RB125", "error", "squares fool it."),))
+    cell = replace(sheet.cells["r1", "e:b"], score=doubted)
+    sheet = replace(sheet, cells={**sheet.cells, ("r1", "e:b"): cell})
+    for columns, marks in (("measured", 1), ("difference", 1), ("published", 0)):
+        row = next(line for line in render(sheet, "markdown", columns).splitlines() if "One & all" in line)
+        assert row.count("‡") == marks, columns
+        body = render(sheet, "latex", columns).partition(r"\midrule")[2]
+        assert body.count(r"$^\ddagger$") == marks, columns
 
 
 def test_latex_has_groups_of_rows_and_columns_bold_and_underline(sheet):
