@@ -2,18 +2,20 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.sharedctypes import Synchronized
 from types import TracebackType
 from typing import Any, Self
 
 from rbench.errors import InterruptedRunError
 
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 POLL = 0.2  # seconds between two looks at the counter of passes
 _state: dict[str, Any] = {}
 
@@ -50,7 +52,8 @@ class Workers:
                 yield function(self._bench, *task)
             return
         pool, passes = self._started()
-        pending = {pool.submit(_call, function, task) for task in tasks}
+        with held():  # a pool, or a process, whose start was cut short can neither work nor end
+            pending = {pool.submit(_call, function, task) for task in tasks}
         while pending:
             done, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
             with passes.get_lock():
@@ -72,6 +75,28 @@ class Workers:
             initial = (self._prepare, self._passes, os.getpid())
             self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=initial)
         return self._pool, self._passes
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the end of the block; processes that are started inside never see Ctrl-C.
+
+    A terminal sends Ctrl-C to every process of a group; only the one that a user talks to answers it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in INTERRUPTIONS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a child process inherits
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _begin(prepare: Callable[[Callable[[int], None]], Any], passes: "Synchronized[int]", parent: int) -> None:
