@@ -103,6 +103,7 @@ def test_every_verb_is_in_the_readme():
         "report",
         "search",
         "analyse",
+        "figure",
         "check",
         "explain",
         "corrupt",
