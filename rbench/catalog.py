@@ -25,12 +25,13 @@ from rbench import types
 from rbench.candidates import Search
 from rbench.errors import MissingError, UsageError, unknown
 from rbench.figures import FigureSpec
+from rbench.gates import Gate
 from rbench.recipe import Recipe
 from rbench.tables import TableSpec
 from rbench.trials import Study
 
 T = TypeVar("T")
-Kind = Literal["models", "recipes", "suites", "tables", "figures", "studies", "searches"]
+Kind = Literal["models", "recipes", "suites", "tables", "figures", "studies", "searches", "gates"]
 SHELVES: Mapping[Kind, tuple[str, type[Any]]] = {
     "models": ("model_zoo", types.ModelCard),
     "recipes": ("model_zoo/recipes", Recipe),
@@ -39,6 +40,7 @@ SHELVES: Mapping[Kind, tuple[str, type[Any]]] = {
     "figures": ("reports/figures", FigureSpec),
     "studies": ("reports/studies", Study),
     "searches": ("reports/searches", Search),
+    "gates": ("reports/gates", Gate),
 }
 SINGULAR: Mapping[Kind, str] = {
     "models": "model",
@@ -48,6 +50,7 @@ SINGULAR: Mapping[Kind, str] = {
     "figures": "figure",
     "studies": "study",
     "searches": "search",
+    "gates": "gate",
 }
 NESTED: tuple[Kind, ...] = ("models", "recipes")
 AA = types.Call("rbench.attacks.autoattack:autoattack", {"version": "standard"})
@@ -122,6 +125,11 @@ class Catalog:
         """A search of architectures."""
         search: Search = self.load("searches", name)
         return search
+
+    def gate(self, name: str) -> Gate:
+        """A gate."""
+        gate: Gate = self.load("gates", name)
+        return gate
 
     def weights(self, card: types.ModelCard) -> tuple[Path, str | None]:
         """The file of a card's weights, whether or not it exists, and its sha256 by the lock (None if not listed)."""

@@ -4,20 +4,20 @@ from itertools import combinations_with_replacement, permutations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rbench.betting import Bet
+from rbench.betting import FINEST, Bet, bounds, draws_needed
 
 ALPHA = 0.05
 
 
-def capital(order, delta, items=None):
-    """The evidence (above, below) after each draw."""
-    bet = Bet(items or len(order), delta)
-    path = []
+def best(order, delta):
+    """The most evidence (above, below) while the differences come one by one."""
+    bet = Bet(len(order), delta)
     for value in order:
         bet.see([value])
-        path.append((bet.above, bet.below))
-    return np.array(path)
+    return bet.above, bet.below
 
 
 @pytest.mark.parametrize("delta", [-0.4, 0.0, 0.13, 0.5])
@@ -26,12 +26,16 @@ def test_a_true_hypothesis_is_ever_refuted_with_probability_alpha_at_most(items,
     alpha = 0.3  # so that few items can refute anything
     for values in combinations_with_replacement((-1, 0, 1), items):
         orders = set(permutations(values))
-        best = np.array([capital(order, delta).max(axis=0) for order in orders])
+        found = np.array([best(order, delta) for order in orders])
         mean = sum(values) / items
         if mean <= delta:
-            assert (best[:, 0] >= 1 / alpha).mean() <= alpha
+            assert (found[:, 0] >= 1 / alpha).mean() <= alpha
         if mean >= delta:
-            assert (best[:, 1] >= 1 / alpha).mean() <= alpha
+            assert (found[:, 1] >= 1 / alpha).mean() <= alpha
+
+
+def worth(bet):
+    return [np.exp(capital).mean() for capital in bet._capital]
 
 
 def test_a_bet_is_fair_at_every_draw():
@@ -43,8 +47,54 @@ def test_a_bet_is_fair_at_every_draw():
         bet = Bet(len(values), 0.0)
         bet.see(values[:3])
         bet.see(values[k : k + 1])
-        after.append((bet.above, bet.below))
-    assert np.mean(after, axis=0) == pytest.approx((start.above, start.below))
+        after.append(worth(bet))
+    assert np.mean(after, axis=0) == pytest.approx(worth(start))
+
+
+@given(st.lists(st.sampled_from([-1, -0.5, 0, 0.3, 1]), min_size=1, max_size=30), st.floats(-0.9, 0.9), st.data())
+def test_the_evidence_is_the_same_however_the_draws_are_parted(values, delta, data):
+    cut = data.draw(st.integers(0, len(values)))
+    bets = [Bet(len(values) + 3, delta) for _ in range(3)]
+    bets[0].see(values)
+    bets[1].see(values[:cut])
+    bets[1].see(values[cut:])
+    for value in values:
+        bets[2].see([value])
+    assert bets[1].above == pytest.approx(bets[0].above) == pytest.approx(bets[2].above)
+    assert bets[1].below == pytest.approx(bets[0].below) == pytest.approx(bets[2].below)
+
+
+@given(st.lists(st.sampled_from([-1, 0, 0, 0, 1]), min_size=1, max_size=40), st.integers(0, 40))
+def test_an_interval_is_all_that_is_not_refuted(values, unseen):
+    items = len(values) + unseen
+    low, high = bounds(values, items, 0.2)
+    for delta in np.linspace(-0.99, 0.99, 67):
+        bet = Bet(items, float(delta))
+        bet.see(values)
+        refuted = max(bet.above, bet.below) >= 10
+        assert refuted or low <= delta <= high
+        assert not refuted or delta <= low + 2 * FINEST or delta >= high - 2 * FINEST
+    if unseen == 0:
+        assert (low, high) == pytest.approx((np.mean(values),) * 2, abs=3 * FINEST)
+
+
+def test_an_interval_covers_the_mean_at_sixty_looks():
+    values = np.array([1] * 30 + [-1] * 10 + [0] * 260)
+    random, missed = np.random.default_rng(1), 0
+    for _ in range(25):
+        order = random.permutation(values)
+        looks = [bounds(order[:seen], len(values), 0.2) for seen in range(5, 301, 5)]
+        missed += any(not low <= values.mean() <= high for low, high in looks)
+    assert missed / 25 <= 0.2 + 3 * (0.2 * 0.8 / 25) ** 0.5
+
+
+def test_the_draws_that_are_needed_if_nothing_turns():
+    needed = draws_needed(500, 0.04)
+    for drawn, enough in ((needed, True), (needed - 1, False)):
+        bet = Bet(500, 0.04)
+        bet.see(np.zeros(drawn))
+        assert (bet.below >= 20) == enough
+    assert draws_needed(3, 0.01) == 3  # all of them: then it is certain
 
 
 @pytest.mark.parametrize(("losses", "gains"), [(2, 0), (1, 1), (5, 2)])
@@ -52,16 +102,15 @@ def test_when_all_is_seen_the_truth_is_certain_and_a_tie_refutes_nothing(losses,
     values = np.array([1] * losses + [-1] * gains + [0] * (100 - losses - gains))
     mean = float(values.mean())
     for delta, sides in ((mean - 0.004, (True, False)), (mean, (False, False)), (mean + 0.004, (False, True))):
-        path = capital(np.random.default_rng(0).permutation(values), delta)
-        assert tuple(path[-1] >= 1e6) == sides
+        found = best(np.random.default_rng(0).permutation(values), delta)
+        assert tuple(np.isinf(found)) == sides
 
 
 def reject(values, delta, times, replace):
     random = np.random.default_rng(7)
     wrong = 0
     for _ in range(times):
-        path = capital(random.choice(values, len(values), replace=replace), delta)
-        wrong += bool((path >= 1 / ALPHA).any())
+        wrong += max(best(random.choice(values, len(values), replace=replace), delta)) >= 1 / ALPHA
     return wrong / times
 
 

@@ -16,12 +16,12 @@ from rbench.errors import unknown
 @app.command()
 def ls(
     shelf: Annotated[
-        str, typer.Argument(help="models, suites, tables, figures, studies, searches, recipes; all by default.")
+        str, typer.Argument(help="models, suites, tables, figures, studies, searches, gates, recipes; all by default.")
     ] = "all",
     as_json: words.Json = False,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """List models, suites, tables, figures, studies, searches and recipes."""
+    """List models, suites, tables, figures, studies, searches, gates and recipes."""
     from tabulate import tabulate
 
     from rbench.catalog import SHELVES, SINGULAR, Catalog
@@ -58,13 +58,14 @@ WHAT: dict[str, Callable[[Any, Any], str]] = {
     "figures": lambda _, figure: " - ".join(filter(None, (figure.title, figure.shows))),
     "studies": lambda _, study: f"{study.title}: {len(study.every)} arms x {len(study.seeds)} seeds",
     "searches": lambda _, search: f"{search.title}: {search.sample} candidates of {search.supernet}",
+    "gates": lambda _, gate: f"{gate.title}: {gate.model} by {gate.suite}",
     "recipes": _of_recipe,
 }
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A model, suite, table, figure, study, search or recipe.")],
+    name: Annotated[str, typer.Argument(help="A model, suite, table, figure, study, search, gate or recipe.")],
     draw: Annotated[Path | None, typer.Option(help="A PNG or PDF of the cells of a RobNet to write, too.")] = None,
     catalog: words.CatalogDir = None,
 ) -> None:

@@ -1,0 +1,99 @@
+"""Verbs that guard: the baseline of a gate, and the gate."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rbench import words
+from rbench.cli._app import app
+
+baselines = typer.Typer(help="The baselines of gates.", no_args_is_help=True)
+app.add_typer(baselines, name="baseline")
+GateName = Annotated[str, typer.Argument(help="The gate: see `rbench ls gates`.")]
+BaselineFile = Annotated[
+    Path | None, typer.Option("--baseline", help="The baseline's file; default beside the gate's own.")
+]
+
+
+@baselines.command()
+def save(
+    name: GateName,
+    model: words.OrModel = None,
+    weights: words.Weights = None,
+    file: BaselineFile = None,
+    runs: words.Runs = None,
+    batch: words.Batch = None,
+    workers: words.Workers = None,
+    device: words.Device = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    fresh: words.Fresh = False,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Evaluate the model of a gate on all images and write its baseline; prints what changed."""
+    from rbench.catalog import Catalog
+
+    _save(
+        name, model=model, weights=weights, baseline=file, runs=runs, batch=batch, workers=workers, device=device,
+        data_dir=data_dir, download=download, fresh=fresh, progress=not quiet, catalog=Catalog.find(catalog or ()),
+    )  # fmt: skip
+
+
+def _save(name: str, **options: Any) -> None:
+    from rbench import gating
+    from rbench.report.gates import changes
+    from rbench.snapshot import read
+
+    path, before = gating.save(name, **options)
+    typer.echo(changes(before, read(path, "")))
+    typer.echo(path)
+
+
+@app.command()
+def gate(
+    name: GateName,
+    model: words.OrModel = None,
+    weights: words.Weights = None,
+    file: BaselineFile = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Attack at most so many images.")] = None,
+    branch: Annotated[str | None, typer.Option(help="The branch whose policy counts; by default CI's own.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="A file for JUnit's XML.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="A Markdown file to add a summary to.")
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="No gate: make this model the new baseline.")] = False,
+    runs: words.Runs = None,
+    batch: words.Batch = None,
+    workers: words.Workers = None,
+    device: words.Device = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    as_json: words.Json = False,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
+) -> int:
+    """Has a model lost robustness against its baseline? Leaves with 0 for PASS, 1 for FAIL, 2 for INCONCLUSIVE."""
+    from rbench import gating
+    from rbench.catalog import Catalog
+    from rbench.report import gates
+
+    shared: dict[str, Any] = {
+        "model": model, "weights": weights, "baseline": file, "batch": batch, "workers": workers, "device": device,
+        "data_dir": data_dir, "download": download, "progress": not quiet, "catalog": Catalog.find(catalog or ()),
+    }  # fmt: skip
+    if update:
+        _save(name, runs=runs, **shared)
+        return 0
+    found = gating.gate(name, images=images, branch=branch, **shared)
+    shown: Any = json.dumps(gates.data(found), indent=1) if as_json else gates.text(found).rstrip("\n")
+    typer.echo(shown)
+    if junit is not None:
+        junit.write_text(gates.junit(found), encoding="utf-8")
+    if summary is not None:
+        with summary.open("a", encoding="utf-8") as sink:
+            sink.write(gates.markdown(found) + os.linesep)
+    return found.exit_code

@@ -1,0 +1,127 @@
+"""The outcome of a gate for people and machines: text, Markdown for a pull request, JSON and JUnit's XML."""
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from tabulate import tabulate
+
+from rbench.judging import Gated, Verdict
+from rbench.snapshot import Snapshot
+
+HEAD = ["score", "verdict", "drop", "interval", "may drop", "lost + won", "images", "least drop seen"]
+SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "⚠️"}
+
+
+def text(found: Gated) -> str:
+    """What a terminal shows: the outcome first, then the evidence for it."""
+    grid = tabulate([_row(each) for each in found.verdicts], HEAD, tablefmt="simple", disable_numparse=True)
+    return "\n\n".join([f"{found.outcome}: {_subject(found)}", grid, *_remarks(found)]) + "\n"
+
+
+def markdown(found: Gated) -> str:
+    """The same as a summary of a pull request."""
+    grid = tabulate([_row(each) for each in found.verdicts], HEAD, tablefmt="github", disable_numparse=True)
+    title = f"## {SIGNS[found.outcome]} {found.outcome}: robustness of `{found.model}`"
+    return "\n\n".join([title, _subject(found), grid, *(f"- {line}" for line in _remarks(found))]) + "\n"
+
+
+def data(found: Gated) -> dict[str, Any]:
+    """The same for machines; drops are shares."""
+    scores: Mapping[str, Any] = {
+        each.score.name: {
+            "outcome": each.outcome, "drop": each.drop, "low": each.interval[0], "high": each.interval[1],
+            "delta": each.score.delta, "images": each.images, "needed": each.needed,
+            "lost": each.table.first if each.table else None, "won": each.table.second if each.table else None,
+            "least_drop": each.table.least_drop() if each.table else None,
+        }
+        for each in found.verdicts
+    }  # fmt: skip
+    return {
+        "gate": found.gate.name, "outcome": found.outcome, "exit_code": found.exit_code, "model": found.model,
+        "images": found.images, "items": found.items, "passes": found.passes, "alpha": found.gate.alpha,
+        "branch": found.branch, "undecided": found.undecided, "reason": found.reason, "notes": list(found.notes),
+        "scores": scores,
+    }  # fmt: skip
+
+
+def junit(found: Gated) -> str:
+    """JUnit's XML: a test a score; what is undecided is an error, or skipped where the policy says to warn."""
+    bad = [each for each in found.verdicts if each.outcome == "FAIL"]
+    open_ = [each for each in found.verdicts if each.outcome == "INCONCLUSIVE"]
+    warned = found.undecided == "warn"
+    counts = {"failures": len(bad), "errors": 0 if warned else len(open_), "skipped": len(open_) if warned else 0}
+    suite = ET.Element("testsuite", name=f"rbench gate {found.gate.name}", tests=str(len(found.verdicts)))
+    suite.attrib |= {key: str(count) for key, count in counts.items()}
+    for each in found.verdicts:
+        case = ET.SubElement(suite, "testcase", classname=f"rbench.{found.gate.name}", name=each.score.name)
+        kind = {"FAIL": "failure", "INCONCLUSIVE": "skipped" if warned else "error"}.get(each.outcome)
+        if kind is not None:
+            ET.SubElement(case, kind, message=found.reason or _sentence(each)).text = text(found)
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _row(each: Verdict) -> list[str]:
+    low, high = (100 * end for end in each.interval)
+    turned = f"{each.table.first} + {each.table.second}" if each.table else "-"
+    least = f"{100 * each.table.least_drop():.1f}" if each.table else "-"
+    cells = [f"{100 * each.drop:+.1f}", f"[{low:+.1f}, {high:+.1f}]", f"{100 * each.score.delta:.1f}", turned]
+    return [each.score.name, each.outcome, *cells, str(each.images), least]
+
+
+def _sentence(each: Verdict) -> str:
+    low, high = (100 * end for end in each.interval)
+    return (
+        f"{each.score.name} dropped by {100 * each.drop:.1f} points [{low:.1f}, {high:.1f}] on {each.images} images; "
+        f"it may drop by {100 * each.score.delta:.1f}."
+    )
+
+
+def _subject(found: Gated) -> str:
+    return (
+        f"{found.model} against the baseline of {found.gate.name}, {found.gate.suite}, seed {found.gate.seed}: "
+        f"{found.images} of {found.items} images attacked, {found.passes:,} passes through the model"
+    )
+
+
+def _remarks(found: Gated) -> list[str]:
+    """What the numbers mean, what went wrong, and what would decide."""
+    alpha = f"{100 * found.gate.alpha:g}%"
+    meaning = (
+        f"Drops in points of these {found.items} images, with intervals that hold whenever one looks; a wrong PASS or "
+        f"FAIL has a probability of {alpha} at most. Least drop seen: what so many images would show 8 times in 10."
+    )
+    lines = [meaning]
+    if found.reason:
+        lines.append(f"No verdict: {found.reason}")
+    elif found.outcome == "INCONCLUSIVE":
+        lines += [_more(each, found.items) for each in found.verdicts if each.outcome == "INCONCLUSIVE"]
+    if found.outcome == "INCONCLUSIVE":
+        what = "it only warns" if found.undecided == "warn" else "it fails"
+        lines.append(f"On branch {found.branch!r} the policy for an undecided gate is: {what}.")
+    return [*lines, *(f"Note: {note}" for note in found.notes)]
+
+
+def _more(each: Verdict, items: int) -> str:
+    delta = f"{100 * each.score.delta:g} points"
+    if each.needed is None:
+        return f"{each.score.name}: not even all {items} images could show a drop of less than {delta}."
+    return f"{each.score.name}: {each.needed} images would show a drop of less than {delta}, if none of them turned."
+
+
+def changes(before: Snapshot | None, now: Snapshot) -> str:
+    """What a new baseline changes, line by line; scores in %."""
+    old = before.pinned if before is not None else {}
+    keys = ("suite", "data", "seed", "samples", "code", "model", "weights")
+    changed = [key for key in keys if old.get(key) != now.pinned[key]]
+    lines = [f"{key}: {_short(old.get(key))} -> {_short(now.pinned[key])}" for key in changed]
+    for name, score in now.pinned["scores"].items():
+        was = old.get("scores", {}).get(name)
+        shown = f"{100 * score['value']:.1f}"
+        lines.append(f"{name}: {100 * was['value']:.1f} -> {shown}" if was else f"{name}: {shown}")
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else str(value)[:40]

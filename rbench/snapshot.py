@@ -1,0 +1,113 @@
+"""The baseline of a gate: one reviewable JSON, and a small file with the error and margin of every image."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rbench.errors import MissingError, StoreError, UsageError
+from rbench.files import digest_of, write_atomically
+from rbench.types import FloatArray, Outcomes, Score
+
+FORMAT = 1
+MOST = 60_000.0  # which half precision can hold
+PINNED = ("format", "suite", "model", "weights", "data", "seed", "samples", "code", "rbench", "scores", "evidence")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is pinned of a baseline, and by probe the error of each image, 0..n-1: a share in [0, 1] of its rows."""
+
+    path: Path
+    pinned: Mapping[str, Any]
+    errors: Mapping[str, FloatArray]
+
+    @property
+    def samples(self) -> int:
+        """The number of images."""
+        return int(self.pinned["samples"])
+
+
+def save(
+    path: Path, manifest: Mapping[str, Any], scores: Mapping[str, Score], evidence: Mapping[str, Outcomes]
+) -> None:
+    """Write PATH.json and PATH.parquet; `manifest` is that of the run which the evidence is of."""
+    rows = _rows(evidence, int(manifest["samples"]))
+    pinned = {key: manifest[key] for key in ("suite", "model", "weights", "data", "seed", "samples", "rbench")}
+    pinned |= {"format": FORMAT, "code": manifest["code"]["rbench"], "evidence": hashlib.sha256(rows).hexdigest()}
+    pinned["scores"] = {
+        name: {"value": round(score.value, 6), "low": round(score.interval[0], 6), "high": round(score.interval[1], 6)}
+        for name, score in scores.items()
+    }
+    text = json.dumps({**pinned, "digest": digest_of(pinned)}, indent=1, sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path.with_suffix(".parquet"), rows)
+    write_atomically(path.with_suffix(".json"), (text + "\n").encode())
+
+
+def read(path: Path, remedy: str) -> Snapshot:
+    """The baseline of PATH.json; raises `MissingError` if there is none, `StoreError` if it is not as it was saved."""
+    file = path.with_suffix(".json")
+    if not file.is_file():
+        raise MissingError(f"there is no baseline {file}; make it: {remedy}")
+    try:
+        pinned = dict(json.loads(file.read_text()))
+        digest = pinned.pop("digest")
+        whole = digest == digest_of(pinned) and all(key in pinned for key in PINNED)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{file} is damaged ({error}); make it anew: {remedy}") from error
+    if not whole:
+        raise StoreError(f"{file} is not as it was saved: it was edited. Restore it, or make it anew: {remedy}")
+    if pinned["format"] != FORMAT:
+        raise StoreError(f"{file} has format {pinned['format']}, not {FORMAT}; make it anew: {remedy}")
+    rows = file.with_suffix(".parquet")
+    content = rows.read_bytes() if rows.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != pinned["evidence"]:
+        raise StoreError(f"{rows} is missing, or not the one that {file.name} was saved with; make both anew: {remedy}")
+    return Snapshot(file, pinned, _errors(content))
+
+
+def agree(snapshot: Snapshot, manifest: Mapping[str, Any], remedy: str) -> None:
+    """Raise `UsageError` unless a baseline is of the same suite, data, seed and number of images as an evaluation."""
+    for key in ("suite", "data", "seed", "samples"):
+        old, new = snapshot.pinned[key], manifest[key]
+        if old != new:
+            raise UsageError(f"{snapshot.path} is no baseline for this gate: its {key} is {old}, not {new}; {remedy}")
+
+
+def _rows(evidence: Mapping[str, Outcomes], n: int) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {}
+    for probe, outcomes in evidence.items():
+        counts = np.bincount(outcomes.sample, minlength=n)
+        if not counts.all():
+            raise UsageError(f"probe {probe!r} asks {int((counts > 0).sum())} of {n} images; a gate needs all of them.")
+        wrong = np.bincount(outcomes.sample, weights=~outcomes.correct, minlength=n)
+        margins = np.full(n, np.inf)
+        np.minimum.at(margins, outcomes.sample, outcomes.margin)
+        columns[f"error:{probe}"] = (wrong / counts).astype(np.float32)
+        columns[f"margin:{probe}"] = margins.clip(-MOST, MOST).astype(np.float16)
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _errors(content: bytes) -> dict[str, FloatArray]:
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(io.BytesIO(content)).read()
+    names = [name for name in table.column_names if name.startswith("error:")]
+    return {name.partition(":")[2]: np.array(table[name].to_pylist(), dtype=np.float64) for name in names}
+
+
+def errors_of(parts: Sequence[FloatArray], how: str) -> FloatArray:
+    """The error of each image by a score, of those by the score's probes: their mean, or whether any is above 0."""
+    stacked = np.stack(parts)
+    return stacked.mean(axis=0) if how == "mean" else (stacked.max(axis=0) > 0).astype(np.float64)

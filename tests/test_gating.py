@@ -1,0 +1,292 @@
+"""Gates: equal models pass and weaker ones fail, early; what is undecided or broken never passes."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quick import SUITE
+
+from rbench import gating, snapshot
+from rbench.betting import draws_needed
+from rbench.catalog import Catalog
+from rbench.cli import run as command
+from rbench.errors import MissingError, StoreError, UsageError
+from rbench.gates import Gate, GateScore
+from rbench.judging import Judge, together
+from rbench.report.gates import text
+from rbench.types import ScoreSpec
+
+GATE = """
+title = "Keeps what it has"
+suite = "quick"
+model = "at-digits"
+look = 40
+[scores.clean]
+delta = 0.03
+[scores.worst]
+delta = 0.05
+[policy]
+"release/*" = "fail"
+"feature-*" = "warn"
+"""
+MODELS = """
+import torch
+from torch import nn
+class Broken(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.weight, self.how = nn.Parameter(torch.ones(1)), how
+    def forward(self, x):
+        logits = x.mean((1, 2, 3))[:, None] * torch.arange(10.0) * self.weight
+        if self.how == "random":
+            return logits + torch.rand_like(logits)
+        return logits * (float("nan") if len(x) < 20 else 1.0)
+def random():
+    return Broken("random")
+def sometimes_nan():
+    return Broken("nan")
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A shelf with a gate and its baseline."""
+    folder = tmp_path_factory.mktemp("gate")
+    (folder / "suites").mkdir()
+    suite = SUITE.format(attack="rbench.attacks.fgsm:fgsm", args="{}", norm="linf", eps="24/255")
+    (folder / "suites" / "quick.toml").write_text(suite)
+    (folder / "reports" / "gates").mkdir(parents=True)
+    (folder / "reports" / "gates" / "kept.toml").write_text(GATE)
+    (folder / "models.py").write_text(MODELS)
+    catalog = Catalog.find([folder])
+    path, before = gating.save("kept", catalog=catalog, runs=folder / "runs")
+    assert before is None
+    assert path == folder / "reports" / "gates" / "kept.json"
+    return folder, catalog
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """The same baseline, to be spoilt: its path without an ending."""
+    for ending in (".json", ".parquet"):
+        (tmp_path / f"kept{ending}").write_bytes((made[0] / "reports" / "gates" / f"kept{ending}").read_bytes())
+    return tmp_path / "kept"
+
+
+def by_name(found):
+    return {each.score.name: each for each in found.verdicts}
+
+
+def test_the_same_model_passes_before_all_images_are_attacked(made):
+    _, catalog = made
+    found = gating.gate("kept", catalog=catalog)
+    assert (found.outcome, found.exit_code, found.items) == ("PASS", 0, 500)
+    assert found.images < 250
+    assert found.passes > 0
+    worst = by_name(found)["worst"]
+    assert (worst.drop, worst.table.first, worst.table.second) == (0, 0, 0)
+    assert worst.interval[0] < 0 < worst.interval[1]
+    assert worst.interval[1] <= 0.06  # about delta
+    assert "these are the weights of the baseline." in found.notes
+
+
+def test_a_weakened_checkpoint_fails_and_an_equal_one_passes(made, tmp_path):
+    _, catalog = made
+    state = safetensors.torch.load_file(catalog.weights(catalog.model("at-digits"))[0])
+    torch.manual_seed(0)
+    noisy = {k: v + 0.6 * v.std() * torch.randn_like(v) if v.ndim == 4 else v for k, v in state.items()}
+    safetensors.torch.save_file(noisy, tmp_path / "weak.safetensors")
+    weak = gating.gate("kept", weights=tmp_path / "weak.safetensors", catalog=catalog)
+    assert (weak.outcome, weak.exit_code) == ("FAIL", 1)
+    assert weak.images < 500
+    worst = by_name(weak)["worst"]
+    assert worst.outcome == "FAIL"
+    assert worst.interval[0] > 0.05
+    equal = gating.gate("kept", model="ews-digits", catalog=catalog)  # trained by another method, as robust
+    assert equal.outcome == "PASS"
+    assert by_name(equal)["worst"].table.first > 0
+
+
+def test_few_images_decide_nothing_and_it_says_how_many_would(made, capsys):
+    folder, catalog = made
+    words = ["gate", "kept", "--catalog", str(folder), "--images", "20", "--quiet", "--branch", "release/1"]
+    assert command(words) == 2
+    out = capsys.readouterr().out
+    assert out.startswith("INCONCLUSIVE: at-digits against the baseline of kept")
+    assert "On branch 'release/1' the policy for an undecided gate is: it fails." in out
+    needed = draws_needed(500, 0.05)
+    assert f"worst: {needed} images would show a drop of less than 5 points, if none of them turned." in out
+    found = gating.gate("kept", images=needed, branch="feature-1", catalog=catalog)
+    assert by_name(found)["worst"].outcome == "PASS"
+    assert (found.outcome, found.undecided, found.exit_code) == ("INCONCLUSIVE", "warn", 0)  # clean needs more
+    assert "it only warns" in text(found)
+    assert found.gate.undecided("other") == "fail"
+
+
+def test_machines_get_json_junit_and_a_summary(made, tmp_path, capsys, monkeypatch):
+    folder, _ = made
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    monkeypatch.setenv("GITHUB_REF_NAME", "feature-x")
+    words = ["gate", "kept", "--catalog", str(folder), "--model", "standard-digits", "--junit", str(tmp_path / "j.xml")]
+    assert command([*words, "--json", "--quiet"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["outcome"], told["exit_code"], told["branch"]) == ("FAIL", 1, "feature-x")
+    assert told["scores"]["worst"]["lost"] > 20
+    suite = ET.parse(tmp_path / "j.xml").getroot()  # noqa: S314 - written above
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    (case,) = [case for case in suite if case.get("name") == "worst"]
+    assert "dropped by" in case.find("failure").get("message")
+    assert "## ❌ FAIL: robustness of `standard-digits`" in (tmp_path / "summary.md").read_text()
+
+
+def test_an_update_prints_what_changes_and_gates_anew(made, copied, capsys):
+    folder, catalog = made
+    words = ["gate", "kept", "--catalog", str(folder), "--baseline", str(copied), "--runs", str(folder / "runs")]
+    assert command([*words, "--update", "--model", "standard-digits", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "model: at-digits -> standard-digits" in out
+    assert "worst: " in out
+    assert " -> 0." in out  # FGSM leaves the standard network next to nothing
+    assert gating.gate("kept", model="standard-digits", baseline=copied, catalog=catalog).outcome == "PASS"
+    assert gating.gate("kept", baseline=copied, catalog=catalog).outcome == "PASS"  # better is no drop
+
+
+@pytest.mark.parametrize(("model", "said"), [("random", "different logits each time"), ("sometimes_nan", "NaN")])
+def test_a_model_that_misbehaves_is_inconclusive_with_the_reason(made, model, said):
+    folder, catalog = made
+    found = gating.gate("kept", model=f"{folder / 'models.py'}:{model}", branch="release/1", catalog=catalog)
+    assert (found.outcome, found.exit_code) == ("INCONCLUSIVE", 2)
+    assert said in found.reason
+
+
+def test_a_baseline_that_cannot_serve_is_refused(made, copied):
+    _, catalog = made
+    file, rows = copied.with_suffix(".json"), copied.with_suffix(".parquet")
+    whole = json.loads(file.read_text())
+
+    def gated(error, said, **changed):
+        pinned = {k: v for k, v in {**whole, **changed}.items() if k != "digest"}
+        file.write_text(json.dumps({**pinned, "digest": snapshot.digest_of(pinned)}))
+        with pytest.raises(error, match=said):
+            gating.gate("kept", baseline=copied, catalog=catalog)
+
+    gated(UsageError, r"its suite is quick@0 aaaa, not quick@1 .* rbench baseline save kept", suite="quick@0 aaaa")
+    gated(UsageError, "its seed is 3, not 0", seed=3)
+    gated(UsageError, "its samples is 400, not 500", samples=400)
+    gated(UsageError, "its data is f, not 9", data="f")
+    gated(StoreError, "has format 0", format=0)
+    file.write_text(json.dumps({**whole, "seed": 3}))
+    with pytest.raises(StoreError, match=r"it was edited. Restore it, or make it anew: rbench baseline save kept"):
+        gating.gate("kept", baseline=copied, catalog=catalog)
+    file.write_text(json.dumps(whole))
+    rows.write_bytes(rows.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=r"not the one that kept.json was saved with"):
+        gating.gate("kept", baseline=copied, catalog=catalog)
+    file.write_text("{")
+    with pytest.raises(StoreError, match="is damaged"):
+        gating.gate("kept", baseline=copied, catalog=catalog)
+    file.unlink()
+    with pytest.raises(MissingError, match=r"there is no baseline .*kept.json; make it: rbench baseline save kept"):
+        gating.gate("kept", baseline=copied, catalog=catalog)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("delta = 0.05", "delta = 0"), "delta = 0.0 must lie between 0 and 1"),
+        (("delta = 0.05", "delta = 1.5"), "delta = 1.5 must lie between 0 and 1"),
+        (("look = 40", "alpha = 0.5"), "alpha = 0.5 must lie between 0 and 0.5"),
+        (("look = 40", "look = 0"), "must be at least 1"),
+        (("[scores.worst]", "[scores.wurst]"), "Did you mean 'worst'"),
+        (("look = 40", "looks = 40"), "no key named 'looks'"),
+        (('model = "at-digits"', 'model = "at-digit"'), "Did you mean 'at-digits'"),
+    ],
+)
+def test_a_gate_that_makes_no_sense_is_refused(made, change, said, tmp_path):
+    folder, _ = made
+    (tmp_path / "reports" / "gates").mkdir(parents=True)
+    (tmp_path / "reports" / "gates" / "odd.toml").write_text(GATE.replace(*change))
+    catalog = Catalog((*Catalog.find([folder]).roots, tmp_path))
+    with pytest.raises(UsageError, match=said):
+        gating.gate("odd", baseline=folder / "reports" / "gates" / "kept.toml", catalog=catalog)
+
+
+def held(errors):
+    """A baseline of hand-made errors by probe."""
+    n = len(next(iter(errors.values())))
+    pinned = {"samples": n, "evidence": "5" * 64}
+    return snapshot.Snapshot(Path("x.json"), pinned, {name: np.array(e, float) for name, e in errors.items()})
+
+
+def score(name, use="accuracy", of=None):
+    return ScoreSpec(name, f"rbench.metrics:{use}", of or (name,))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60), st.sampled_from([0.05, 0.2, 0.4]))
+@settings(max_examples=60)
+def test_when_all_images_were_seen_the_outcome_is_the_truth(pairs, delta):
+    before, now = (np.array(side, float) for side in zip(*pairs, strict=True))
+    gate = Gate("g", "t", "s", "m", (GateScore("a", delta),), alpha=1e-9)
+    judge = Judge(gate, {"a": score("a")}, held({"a": before}))
+    judge.see(judge.order, {"a": now[judge.order]})
+    drop = (now - before).mean()
+    truth = "FAIL" if drop > delta + 1e-9 else "PASS" if drop < delta - 1e-9 else "INCONCLUSIVE"
+    assert together(tuple(judge.verdicts())) == truth
+
+
+def test_a_worst_case_turns_with_any_of_its_probes_and_a_mean_by_shares():
+    before = held({"a": [0, 0, 1, 0], "b": [0, 1, 0, 0]})
+    scores = {"any": score("any", "worst_case", ("a", "b")), "mean": score("mean", "error", ("a", "b"))}
+    gate = Gate("g", "t", "s", "m", (GateScore("any", 0.9), GateScore("mean", 0.9)))
+    judge = Judge(gate, scores, before)
+    now = {"a": np.array([1.0, 1, 1, 0]), "b": np.array([0.0, 0, 1, 0])}
+    judge.see(np.arange(4), now)
+    verdicts = {each.score.name: each for each in judge.verdicts()}
+    assert verdicts["any"].drop == 1 / 4
+    assert (verdicts["any"].table.first, verdicts["any"].table.second) == (1, 0)
+    assert verdicts["mean"].drop == pytest.approx((0.5 + 0.0 + 0.5 + 0) / 4)
+    assert verdicts["mean"].table is None
+
+
+def test_failures_are_corrected_over_scores_by_holm():
+    gate = Gate("g", "t", "s", "m", tuple(GateScore(name, 0.1) for name in "abc"), alpha=0.05)
+    judge = Judge(gate, {name: score(name) for name in "abc"}, held({name: [0] * 50 for name in "abc"}))
+
+    def failing(**evidence):
+        for name, value in evidence.items():
+            judge.bets[name].above = value
+        return {name for name, outcome in judge.outcomes().items() if outcome == "FAIL"}
+
+    assert failing(a=59, b=59, c=59) == set()  # the first must reach 3/alpha = 60
+    assert failing(a=60, b=39, c=39) == {"a"}  # the second 2/alpha = 40
+    assert failing(a=60, b=40, c=19) == {"a", "b"}
+    assert failing(a=60, b=40, c=20) == {"a", "b", "c"}
+    assert failing(a=20, b=0, c=0) == set()
+
+
+def test_a_wrong_decision_is_as_rare_as_alpha_says():
+    random, wrong, times = np.random.default_rng(0), 0, 200
+    gate = Gate("g", "t", "s", "m", (GateScore("a", 0.05), GateScore("b", 0.05)), alpha=0.1, look=10)
+    specs = {name: score(name) for name in "ab"}
+    for _ in range(times):
+        now = {name: (random.permutation(100) < 5).astype(float) for name in "ab"}  # drops by delta, no more: no FAIL
+        judge = Judge(gate, specs, held({name: [0] * 100 for name in "ab"}))
+        for start in range(0, 100, 10):
+            samples = judge.order[start : start + 10]
+            judge.see(samples, {name: errors[samples] for name, errors in now.items()})
+        wrong += together(tuple(judge.verdicts())) != "INCONCLUSIVE"
+    assert wrong / times <= 0.2 + 3 * (0.2 * 0.8 / times) ** 0.5
+
+
+def test_the_gate_of_this_project_has_a_baseline_of_today():
+    catalog = Catalog.find()
+    for name in catalog.files("gates"):
+        found = snapshot.read(gating.baseline_path(catalog, name, None), "")
+        card = catalog.model(catalog.gate(name).model)
+        assert found.pinned["weights"] == catalog.weights(card)[1]
