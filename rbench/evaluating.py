@@ -135,7 +135,7 @@ class Task:
 
                 module = self.subject.module
                 place = device_of(means.device, module)
-                source = _source(suite, self.subject, self.surrogates, self.dataset.digest, seed, place)
+                source = source_of(suite, self.subject, self.surrogates, self.dataset.digest, seed, place)
                 count = workers_for(means.workers, self.subject, place)
                 with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place):
                     if unmeasured:
@@ -175,7 +175,7 @@ def tasks_of(
     return [task_of(catalog, suite, subject_of(catalog, other, own, suite), dataset, own, root), task]
 
 
-def _source(
+def source_of(
     suite: Suite, subject: Subject, surrogates: Mapping[str, Subject], digest: str, seed: int, place: str
 ) -> "Source":
     """Where every process that works gets models and data from."""
