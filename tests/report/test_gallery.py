@@ -46,6 +46,9 @@ threat = { norm = "linf", eps = "24/255" }
 attack = { use = "rbench.attacks.fgsm:fgsm" }
 [probes.pgd]
 attack = { use = "rbench.attacks.pgd:pgd", args = { steps = 2, start = true } }
+[probes.transfer]
+attack = { use = "rbench.attacks.pgd:pgd", args = { steps = 2, start = true } }
+surrogates = ["far"]
 [probes.foreign]
 block = 20
 attack = { use = "FOLDER/code.py:foreign" }
@@ -118,11 +121,12 @@ def shelf(tmp_path_factory):
     (folder / "suites" / "random.toml").write_text(RANDOM)
     lines = []
     args = "args = { features = 3072, classes = 10 }"
-    for name, use, given in (("near", "rbench.models.linear:linear", args), ("noisy", f"{folder}/code.py:noisy", "")):
+    near, noisy = "rbench.models.linear:linear", f"{folder}/code.py:noisy"
+    for name, use, given, turn in (("near", near, args, 0), ("noisy", noisy, "", 0), ("far", near, args, 1)):
         (folder / "model_zoo" / f"{name}.toml").write_text(CARD.format(name=name, use=use, args=given))
         weight, bias = (torch.from_numpy(array).float() for array in centroids())
         path = folder / "model_zoo" / "weights" / f"{name}.safetensors"
-        save_file({"classifier.weight": weight, "classifier.bias": bias}, path)
+        save_file({"classifier.weight": weight.roll(turn, 1), "classifier.bias": bias}, path)
         lines.append(f'{name} = "{hashlib.sha256(path.read_bytes()).hexdigest()}"\n')
     (folder / "model_zoo" / "weights.lock").write_text("".join(lines))
     return folder
@@ -196,8 +200,8 @@ def test_the_images_of_fgsm_on_a_linear_model_are_the_closed_form(out, runs):
         assert said.endswith(f"under fgsm: predicted {stored.pred[row]}, L-inf distance {stored.distance[row]:.4g}")
 
 
-@pytest.mark.parametrize("probe", ["pgd", "foreign"])
-def test_random_starts_and_other_packages_attacks_come_out_as_in_the_run(out, probe):
+@pytest.mark.parametrize("probe", ["pgd", "transfer", "foreign"])
+def test_random_starts_surrogates_and_other_packages_attacks_come_out_as_in_the_run(out, probe):
     assert len(cards(out, f"{probe} fools")) >= 1
     text = page(out).text
     assert f"{probe} made anew" not in text
@@ -226,6 +230,18 @@ def test_the_corruption_shown_is_the_least_that_breaks_the_sample(out, runs):
     before, changed, _ = (pixels(out, picture) for picture in card.every("img"))
     assert (before == digits("test").pixels[first]).all()
     assert (changed == view.images(np.array([first]), severity)[0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("probe", "model"), [("pgd", "near"), ("transfer", "near"), ("foreign", "near"), ("pgd", "noisy")]
+)
+def test_each_image_is_of_its_sample_and_as_far_from_it_as_is_said(out, probe, model):
+    for card in cards(out, f"{probe} fools", model):
+        clean, changed, _ = (pixels(out, picture).astype(int) for picture in card.every("img"))
+        assert (clean == digits("test").pixels[number(card)]).all()
+        said = 255 * float(re.search(r"distance ([\d.]+)", card.text)[1])
+        assert abs(np.abs(changed - clean).max() - said) <= 0.6  # half a byte is lost in a picture
+        assert said > 1
 
 
 def test_a_clean_image_is_one_file_whatever_is_done_to_it(out):
@@ -316,7 +332,7 @@ def test_an_attack_that_fails_takes_only_its_own_images_along(shelf, runs, monke
     monkeypatch.setattr(rbench.engine, "run_blocks", failing)
     found = {series.choice.probe.name: series for series in curated(shelf, runs).series}
     assert found.pop("pgd").reason == "it crashed."
-    assert [len(series.examples) > 0 for series in found.values()] == [True] * 3
+    assert [len(series.examples) > 0 for series in found.values()] == [True] * 4
     (warning,) = [
         line for wing in hall(Gallery(tuple(curated(shelf, runs).series)), "L-inf").wings for line in wing.warnings
     ]
@@ -362,11 +378,11 @@ def test_attacks_choose_the_first_fooled_by_hash_and_one_that_withstood():
 def test_corruptions_choose_the_first_sample_right_when_clean_at_its_least_severity():
     clean = outcomes([True, True, False, True])
     # Severities 1, 3 and 5 of samples 0 to 3. By hash, 3 comes first (4e07), then 0 (5fec), 1 (6b86) and 2 (d473).
-    rows = outcomes([1, 1, 0, 1, 1, 0, 0, 1, 0, 1, 0, 1], group=np.repeat([1, 3, 5], 4))
+    rows = outcomes([1, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1], group=np.repeat([1, 3, 5], 4))
     rows = replace(rows, sample=np.tile(np.arange(4), 3))
     probe = Probe("fog", data=Call("x:y", {"corruption": "fog"}))
     found = choice._broken(probe, rows, clean)
-    assert (found.wrong, found.right, found.shown) == (2, 3, ((0, 5),))
+    assert (found.wrong, found.right, found.shown) == (2, 3, ((0, 3),))
     assert choice._broken(probe, replace(rows, pred=rows.label), clean).shown == ()
 
 
