@@ -182,14 +182,33 @@ def card(name: str, *, hf: bool = False, runs: str | Path | None = None, catalog
     return model_card(dossier(catalog or Catalog.find(), name, runs_root(runs)), hf=hf)
 
 
-def site(runs: str | Path, html: str | Path, *, catalog: Catalog | None = None) -> Path:
+def site(
+    runs: str | Path,
+    html: str | Path,
+    *,
+    gallery: int = 0,
+    data_dir: str | Path | None = None,
+    progress: bool = False,
+    catalog: Catalog | None = None,
+) -> Path:
     """Write a static site of everything under a folder of runs into the folder `html`; returns its first page.
 
-    Raises an `RbenchError` if `runs` holds no run, or one that cannot be read, or if `html` holds something else.
+    With `gallery` > 0, pages of models show so many samples of each attack that fool the model, and one of each
+    corruption; models and data are needed, since images are made anew. A page says why it has none. Raises an
+    `RbenchError` if `runs` holds no run, or one that cannot be read, or if `html` holds something else.
     """
-    from rbench.report.site import files, written
+    from rbench.report.site import files, spared, written
 
-    return written(files(catalog or Catalog.find(), Path(runs)), Path(html))
+    catalog, root, folder = catalog or Catalog.find(), Path(runs), Path(html)
+    if gallery < 0:
+        raise UsageError(f"gallery = {gallery} must be 0, for none, or more.")
+    spared(folder)  # before minutes are spent on images
+    if not gallery:
+        return written(files(catalog, root), folder)
+    from rbench.gallery import curator
+
+    with curator(catalog, root, gallery, data_dir=data_dir, progress=progress) as curate:
+        return written(files(catalog, root, curate), folder)
 
 
 def train(

@@ -13,10 +13,16 @@ from rbench.cli._app import app
 def report(
     runs: Annotated[Path, typer.Argument(help="The folder of runs.")],
     html: Annotated[Path, typer.Option(help="The folder of the site to write: open its index.html.")],
+    gallery: Annotated[
+        int, typer.Option(min=0, help="Show N fooled samples an attack, made anew by its model: 8 is plenty.")
+    ] = 0,
+    data_dir: words.DataDir = None,
+    quiet: words.Quiet = False,
     catalog: words.CatalogDir = None,
 ) -> None:
     """Write a static site of everything under a folder of runs, which works from disk."""
     from rbench import api
     from rbench.catalog import Catalog
 
-    typer.echo(api.site(runs, html, catalog=Catalog.find(catalog or ())))
+    known = Catalog.find(catalog or ())
+    typer.echo(api.site(runs, html, gallery=gallery, data_dir=data_dir, progress=not quiet, catalog=known))

@@ -8,8 +8,10 @@ from evidence import outcomes
 from rbench.catalog import Catalog
 from rbench.current import code_of, identity
 from rbench.planner import Variant, jobs, run_folder
+from rbench.report.site.choice import Choice
+from rbench.report.site.exhibits import Example, Gallery, Seen, Series
 from rbench.store import Run
-from rbench.types import Finding
+from rbench.types import Call, Finding, Probe
 
 N = 10
 CURVED = (Variant(eps="8/255"), Variant(eps="1"))
@@ -83,6 +85,21 @@ def run(catalog, root, model, counts, variant=None, found=(), stale=False):
                 held.commit(job, rows(counts[job.probe.name]))
                 held.complete(job, N, tuple(found) if job.probe.name == "pgd20" else ())
     return held.folder
+
+
+def gallery(suite, model, variant):
+    """What a gallery of beta's attacks shows: a small sample and a large one, an attack without images, and none else.
+
+    Its names and reasons are such as a page must escape.
+    """
+    if model != "beta":
+        return Gallery(())
+    seen = [Seen(3, -1.5, 0.05), Seen(5, -1.5, 0.05)]
+    sizes = [np.full((3, side, side), 0.5) for side in (8, 224)]
+    shown = tuple(Example(k, 0, 1, x, x + 0.05, seen[0], seen[k]) for k, x in enumerate(sizes))
+    attack = Probe("pgd<20>", attack=Call("rbench.attacks.pgd:pgd"))
+    choice = Choice(attack, 9, 2, ((0, 0), (1, 0)))
+    return Gallery((Series(choice, shown), Series(choice, reason="<b>no</b> images")))
 
 
 def rows(count):

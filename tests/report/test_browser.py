@@ -19,7 +19,8 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browsed")
     catalog = handmade.shelf(folder / "shelf")
     handmade.fill(catalog, folder / "runs")
-    return rbench.report.site.written(rbench.report.site.files(catalog, folder / "runs"), folder / "out").as_uri()
+    made = rbench.report.site.files(catalog, folder / "runs", handmade.gallery)
+    return rbench.report.site.written(made, folder / "out").as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +85,24 @@ def test_a_model_and_a_suite_are_a_click_away_and_so_is_the_way_back(page):
     assert page.url.endswith("models/alpha.html")
     assert page.locator("h1").inner_text() == "alpha"
     assert page.get_by_text(handmade.TITLES["alpha"]).first.is_visible()
+    page.wait_for_load_state()  # or what it still asks for would fail, by being left
     page.get_by_role("link", name="made", exact=True).first.click()
     assert "suites/made.html" in page.url
+    page.wait_for_load_state()
     page.go_back()
     page.go_back()
     assert page.url.partition("#")[0].endswith("index.html")
+
+
+def test_pictures_are_there_small_ones_with_sharp_pixels(page, home):
+    page.goto(home.removesuffix("index.html") + "models/beta.html")
+    pictures = page.locator("figure img")
+    facts = "all => all.map(one => [one.naturalWidth, one.width, getComputedStyle(one).imageRendering])"
+    found = pictures.evaluate_all(facts)
+    assert found[:3] == 3 * [[8, 96, "pixelated"]]  # each pixel is a square of 12
+    assert [(own, how) for own, _, how in found[3:]] == 3 * [(224, "auto")]
+    assert all(150 < shown <= 224 for _, shown, _ in found[3:])
+    assert all(pictures.nth(k).is_visible() for k in range(6))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -96,7 +110,7 @@ def test_a_model_and_a_suite_are_a_click_away_and_so_is_the_way_back(page):
 def test_no_page_is_wider_than_its_window(page, home, width, scheme):
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme)
-    for place in ("index.html", "models/alpha.html", "suites/made.html"):
+    for place in ("index.html", "models/alpha.html", "models/beta.html", "suites/made.html"):
         page.goto(home.removesuffix("index.html") + place)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, place
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")

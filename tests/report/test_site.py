@@ -32,7 +32,7 @@ def root(catalog, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(catalog, root):
-    return files(catalog, root)
+    return files(catalog, root, handmade.gallery)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,27 @@ def test_a_curve_is_shown_while_all_its_runs_are_current(catalog, root, site, pa
     assert not parse(files(catalog, copy)["models/alpha.html"]).every("img")
 
 
+def test_a_gallery_has_words_for_each_picture_and_says_what_is_amiss(pages, catalog, root):
+    page = pages["models/beta.html"]
+    small, large = page.every("figure")
+    alts = [picture.attributes["alt"] for picture in small.every("img")]
+    assert alts[:2] == [
+        "Sample 0, class 1, clean: predicted 1",
+        "Sample 0, class 1, under pgd<20>: predicted 3, L-inf distance 0.05",
+    ]
+    assert alts[2] == "The difference, 10 times around grey; no pixel changes by more than 0.05"
+    sizes = [(one["width"], one["height"], one.get("class")) for one in (part.every("img")[0].attributes for part in (small, large))]  # fmt: skip # noqa: E501
+    assert sizes == [("96", "96", "pixels"), ("224", "224", None)]
+    assert "pgd<20> fools 2 of the 9 samples that the model gets right" in page.text
+    assert "1 of 2 images made anew" in page.text
+    assert "The run has: predicted 5, margin -1.5, distance 0.05." in large.text
+    assert "The run has" not in small.text
+    assert "No images of pgd<20>: <b>no</b> images" in page.text
+    for name in ("alpha", "gamma"):  # one has nothing to show, the other an old run
+        assert "Gallery" not in pages[f"models/{name}.html"].text
+    assert not parse(files(catalog, root)["models/beta.html"]).every("img")
+
+
 def test_text_is_escaped_and_nothing_runs_but_the_sites_own_script(site, pages):
     for name, page in pages.items():
         (script,) = page.every("script")
@@ -236,7 +257,7 @@ def test_colours_are_named_once():
 
 
 def test_the_same_runs_give_the_same_bytes(catalog, root, site, tmp_path):
-    assert files(catalog, shutil.copytree(root, tmp_path / "elsewhere")) == site
+    assert files(catalog, shutil.copytree(root, tmp_path / "elsewhere"), handmade.gallery) == site
 
 
 def test_it_is_written_again_over_itself_and_never_over_anything_else(site, tmp_path):

@@ -13,7 +13,9 @@ from rbench.planner import Variant, run_folder
 from rbench.report.cells import MARKS
 from rbench.report.site.boards import Board, Row
 from rbench.report.site.evidence import Grid, confusion, severities
+from rbench.report.site.exhibits import Curates
 from rbench.report.site.found import Found
+from rbench.report.site.halls import Hall, hall
 from rbench.sheet import NORMS
 from rbench.store import Run
 from rbench.types import Call, Finding, ModelCard, Probe, ScoreSpec, Suite, verdict_of
@@ -44,6 +46,7 @@ class Part:
     findings: tuple[Noted, ...]
     severities: Grid | None
     confusion: Grid | None
+    gallery: Hall | None = None
 
     @property
     def printed(self) -> bool:
@@ -51,13 +54,13 @@ class Part:
         return any(entry.cell.printed is not None for entry in self.row.entries)
 
 
-def parts(boards: Mapping[str, list[Board]], found: Found, model: str) -> list[Part]:
-    """Everything that was run of a model."""
+def parts(boards: Mapping[str, list[Board]], found: Found, model: str, curate: Curates | None = None) -> list[Part]:
+    """Everything that was run of a model, with galleries if anything makes them."""
     every = ((board, board.row_of(model)) for some in boards.values() for board in some)
-    return [_part(board, row, found) for board, row in every if row is not None]
+    return [_part(board, row, found, curate) for board, row in every if row is not None]
 
 
-def _part(board: Board, row: Row, found: Found) -> Part:
+def _part(board: Board, row: Row, found: Found, curate: Curates | None) -> Part:
     run = Run(run_folder(found.root, board.suite.name, row.model, board.variant))
     verdict = board.sheet.verdicts.get((row.model, board.suite.name), "")
     fresh = row.measured  # an old run's evidence is as little shown as its scores
@@ -69,7 +72,13 @@ def _part(board: Board, row: Row, found: Found) -> Part:
         findings(row),
         severities(board.suite, run) if fresh else None,
         confusion(board.suite, run) if fresh else None,
+        _gallery(board, row, curate) if fresh and curate is not None else None,
     )
+
+
+def _gallery(board: Board, row: Row, curate: Curates) -> Hall | None:
+    threat = board.suite.threat
+    return hall(curate(board.suite, row.model, board.variant), NORMS[threat.norm] if threat is not None else "")
 
 
 def findings(row: Row) -> tuple[Noted, ...]:

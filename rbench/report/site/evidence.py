@@ -14,9 +14,10 @@ from rbench.errors import StoreError
 from rbench.metrics import accuracy
 from rbench.planner import Variant, run_folder
 from rbench.report.cells import percent
+from rbench.report.site.choice import corrupts
 from rbench.report.site.found import Found, variant_of, words
 from rbench.store import Run
-from rbench.types import Outcomes, Probe, Suite
+from rbench.types import Outcomes, Suite
 
 CURVE = re.compile(r"curve-(?P<variant>seed\d.*)-[0-9a-f]{8}")
 SHADES = 5
@@ -59,7 +60,7 @@ class CurveFound:
 
 def severities(suite: Suite, run: Run) -> Grid | None:
     """The accuracy in % under each corruption (a row) and severity (a column), None if a suite has no such probes."""
-    found = [(p.name, o) for p in suite.probes if _corrupted(p) and (o := run.outcomes(p.name)) is not None]
+    found = [(p.name, o) for p in suite.probes if corrupts(p) and (o := run.outcomes(p.name)) is not None]
     if not found:
         return None
     groups = sorted({int(group) for _, outcomes in found for group in outcomes.group})
@@ -107,10 +108,6 @@ def curves(catalog: Catalog, found: Found, model: str) -> Iterator[CurveFound]:
 def shade(share: float) -> int:
     """The shade of a share in [0, 1]: 0 for none, `SHADES` for (nearly) all."""
     return min(SHADES, int(share * SHADES) + (share > 0))
-
-
-def _corrupted(probe: Probe) -> bool:
-    return probe.data is not None and "corruption" in probe.data.args
 
 
 def _of_group(outcomes: Outcomes, group: int) -> float | None:
