@@ -16,7 +16,7 @@ from rbench.files import digest_of, write_atomically
 from rbench.planner import Variant
 from rbench.progress import progress_bar
 from rbench.sources import data_source, dataset_of, loaded
-from rbench.studies.series import axis_of, expanded
+from rbench.studies.series import axis_of, expanded, told
 from rbench.subject import device_of, subject_of
 from rbench.types import Call, Suite
 
@@ -66,12 +66,16 @@ def analyse(
     spec = catalog.suite(suite)
     call = Call(f"rbench.analysis.{name}:{name}", options or {})
     series = [each for model in dict.fromkeys(models) for each in expanded(model)]
+    titles = told([each.file for each in series])
     along = axis_of(name, models)
     ask = partial(_rows, catalog, spec, call, limit=limit, corruption=corruption, severity=severity, device=device)
     from rbench.analysis.shown import blocks
 
     with data_source(data_dir, download), interruptible():
-        frame = _frame([{**each.labels, **row} for each in series for row in ask(each.file, progress=progress)])
+        asked = (
+            (each.labels, ask(each.file, title, progress=progress)) for each, title in zip(series, titles, strict=True)
+        )
+        frame = _frame([{**labels, **row} for labels, rows in asked for row in rows])
         shown = min(limit, len(dataset_of(spec).labels))
         count = shown if _looks_itself(call) else sum(map(len, blocks(shown)))
     options_said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
@@ -88,6 +92,7 @@ def _rows(
     spec: Suite,
     call: Call,
     model: str,
+    title: str,
     *,
     limit: int,
     corruption: str,
@@ -123,7 +128,7 @@ def _rows(
     variants, shown = found, shower(network)
     rows = []
     with progress_bar(show=progress) as bar:
-        bar.begin(model, 0, len(variants) * len(shown))
+        bar.begin(title, 0, len(variants) * len(shown))
         for row in measured(variants, shown):
             rows.append(dict(row))
             bar.advance(1)
