@@ -62,12 +62,11 @@ def _table(sheet: Sheet, strips: Sequence[Strip], index: Stubs, rows: range) -> 
 
     stubs, letters = len(index[0]), [strip.letters for strip in strips]
     names = [index[row] for row in rows]
+    heads = [heading_of(sheet, column, stacked=_wide(sheet)) for column in sheet.columns]
     frame = pd.DataFrame(
         [[text for strip in strips for text in strip.cells[row]] for row in rows],
         index=pd.MultiIndex.from_tuples(names) if stubs > 1 else [title for (title,) in names],
-        columns=[
-            text for c, strip in zip(sheet.columns, strips, strict=True) for text in strip.heading(heading_of(sheet, c))
-        ],
+        columns=[text for head, strip in zip(heads, strips, strict=True) for text in strip.heading(head)],
     )
     body = frame.style.to_latex(
         hrules=True,

@@ -1,6 +1,7 @@
 """Texts of LaTeX tables: special characters made harmless, headings, cells and captions."""
 
 import re
+from textwrap import wrap
 
 from rbench.pages import Column, Sheet
 from rbench.report.cells import MARKS, detailed, doubts, heading, legend, lower_heading, verdicts
@@ -16,6 +17,8 @@ _SYMBOLS = {
     "L-inf": r"$\ell_\infty$",
     "L2": r"$\ell_2$",
 }
+TIE = "\N{NO-BREAK SPACE}"
+STACKED = 11  # letters in a line of a heading, where there are many columns
 
 
 def escape(text: str) -> str:
@@ -26,10 +29,13 @@ def escape(text: str) -> str:
     return re.sub("`([^`]+)`", r"\\texttt{\1}", escaped)
 
 
-def heading_of(sheet: Sheet, column: Column) -> str:
-    """The heading of a column, or its lower line where columns have groups."""
+def heading_of(sheet: Sheet, column: Column, *, stacked: bool) -> str:
+    """The heading of a column, or its lower line where columns have groups; in several short lines if `stacked`."""
     words = lower_heading(sheet, column) if detailed(sheet) else heading(sheet, column.key)
-    return escape(words).replace("n=", "$n$=")
+    tied = re.sub(" (?=[↑↓])", TIE, words)  # an arrow stays with its word
+    pieces = wrap(tied, STACKED, break_long_words=False, break_on_hyphens=False) if stacked else [words]
+    text = r"\\".join(escape(piece).replace("n=", "$n$=").replace(TIE, "~") for piece in pieces)
+    return rf"\shortstack{{{text}}}" if len(pieces) > 1 else text
 
 
 def stub(sheet: Sheet, line: Line, *, several: bool) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Columns of numbers for LaTeX, plain and aligned at the decimal mark, and tables in parts."""
 
+from dataclasses import replace
 from itertools import chain
 
 import pytest
@@ -72,6 +73,18 @@ def test_what_is_too_tall_for_a_page_goes_on_under_the_same_number():
     short = render(sheet, "latex", "measured")
     assert short.count(r"\begin{table}") == 1
     assert "continued" not in short
+
+
+def test_long_headings_of_many_columns_are_stacked_and_arrows_stay_with_their_word():
+    titles = ("AA", "Success, from standard-digits", "PGD & co", "Cascade")
+    columns = tuple(Column(f"s:{place}", title, True) for place, title in enumerate(titles))
+    cells = {("r", column.key): Cell(Score(0.5, (0.4, 0.6), 500), 500) for column in columns}
+    sheet = Sheet("t", "T", (), (("r", "Row"),), columns, cells)
+    lines = r"Success,\\from\\standard-digits~$\uparrow$\\($n$=500)"
+    assert r" & \shortstack{AA~$\uparrow$\\($n$=500)} & " in render(sheet, "latex")
+    assert rf" & \shortstack{{{lines}}} & \shortstack{{PGD \& co~$\uparrow$\\($n$=500)}} & " in render(sheet, "latex")
+    assert rf" & \multicolumn{{2}}{{c}}{{\shortstack{{{lines}}}}} & " in render(sheet, "latex-siunitx")
+    assert "shortstack" not in render(replace(sheet, columns=columns[:3]), "latex")
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 12), st.booleans())
