@@ -23,8 +23,8 @@ def latex(sheet: Sheet, columns: str | None = None) -> str:
     The best of a column is bold and, in the layout of a paper, the second best underlined. Details stand without
     intervals. With more than three columns, or headings of groups, a table spans the page. Such tables, and those in
     the layout of a paper, shrink to their width, which needs `\usepackage{graphicx}` too; groups of rows need
-    `\usepackage{multirow}`. What is too tall for a page goes on in a further table of the same number. Comments say
-    what fills empty cells.
+    `\usepackage{multirow}`. What is too tall for a page goes on in a further table of the same number, and
+    what a caption has no room for stands below. Comments say what fills empty cells.
     """
     return _document(sheet, columns, plain)
 
@@ -44,7 +44,8 @@ def _document(sheet: Sheet, columns: str | None, drawn: Callable[[list[Entry]], 
         for c in sheet.columns
     ]
     index = [stub(sheet, line, several=len(kinds) > 1) for line in shown]
-    room = max(PAGE - len(caption(sheet)) // LETTERS[_wide(sheet)], 1)
+    words, rest = caption(sheet)
+    room = max(PAGE - len(words) // LETTERS[_wide(sheet)], 1)
     tables, start = [], 0
     for part in parts(shown, room):
         tables.append(_table(sheet, strips, index, range(start, start + len(part))))
@@ -53,7 +54,8 @@ def _document(sheet: Sheet, columns: str | None, drawn: Callable[[list[Entry]], 
     packages = ["booktabs", *(name for name, needed in wanted.items() if needed)]
     needs = " and ".join(rf"\usepackage{{{package}}}" for package in packages)
     todo = "".join(f"% to fill an empty cell: {command}\n" for command in commands(sheet)) if sheet.laid_out else ""
-    return f"% needs {needs}\n{todo}{''.join(tables)}"
+    notes = rf"\noindent{{\footnotesize Table~\ref{{tab:{sheet.name}}}: {rest}\par}}" + "\n" if rest else ""
+    return f"% needs {needs}\n{todo}{''.join(tables)}{notes}"
 
 
 def _table(sheet: Sheet, strips: Sequence[Strip], index: Stubs, rows: range) -> str:
@@ -75,7 +77,7 @@ def _table(sheet: Sheet, strips: Sequence[Strip], index: Stubs, rows: range) -> 
         column_format="l" * stubs + "".join(letters),
         position="tp",  # what is too tall for the top of a page would wait for the end of the document
         position_float="centering",
-        caption=continued(sheet) if rows.start else caption(sheet),
+        caption=continued(sheet) if rows.start else caption(sheet)[0],
         label=None if rows.start else f"tab:{sheet.name}",
         environment="table*" if _wide(sheet) else None,
     )

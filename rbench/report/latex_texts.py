@@ -1,6 +1,7 @@
 """Texts of LaTeX tables: special characters made harmless, headings, cells and captions."""
 
 import re
+from collections.abc import Sequence
 from textwrap import wrap
 
 from rbench.pages import Column, Sheet
@@ -18,6 +19,7 @@ _SYMBOLS = {
     "L2": r"$\ell_2$",
 }
 TIE = "\N{NO-BREAK SPACE}"
+LONGEST = 2500  # letters of a caption, which TeX first sets as one line: of more than five metres it makes an error
 STACKED = 11  # letters in a line of a heading, where there are many columns
 
 
@@ -57,10 +59,15 @@ def entry(sheet: Sheet, line: Line, column: Column, rank: int) -> Entry:
     return Entry(number, faces.get(rank, ""), mark, beside)
 
 
-def caption(sheet: Sheet) -> str:
-    """Title, protocol, legend, verdicts and footnotes as sentences."""
-    notes = (note.rstrip(".") for note in (*sheet.notes, *verdicts(sheet), *doubts(sheet)))
-    sentences = [sheet.title, *sheet.protocol, legend(sheet).rstrip("."), *notes]
+def caption(sheet: Sheet) -> tuple[str, str]:
+    """Title, protocol, legend, verdicts and footnotes as sentences; the last two apart where all are too long."""
+    notes = [note.rstrip(".") for note in (*verdicts(sheet), *doubts(sheet))]
+    sentences = [sheet.title, *sheet.protocol, legend(sheet).rstrip("."), *(note.rstrip(".") for note in sheet.notes)]
+    whole = _told([*sentences, *notes])
+    return (whole, "") if len(whole) <= LONGEST else (_told(sentences), _told(notes))
+
+
+def _told(sentences: Sequence[str]) -> str:
     return escape(". ".join(sentences) + ".")
 
 

@@ -11,7 +11,7 @@ from rbench.pages import Cell, Column, Printed, Sheet
 from rbench.report import render
 from rbench.report.lines import Line, parts
 from rbench.report.strips import JOINED, Entry, aligned, over, plain, table_format
-from rbench.types import Score
+from rbench.types import Finding, Score
 
 BEST = Entry("9.5", "bold", r"$^\dagger$", ("(-0.5)", "[-1.0, 12.0]"))
 SECOND = Entry("-10.5", "underlined")
@@ -85,6 +85,22 @@ def test_long_headings_of_many_columns_are_stacked_and_arrows_stay_with_their_wo
     assert rf" & \shortstack{{{lines}}} & \shortstack{{PGD \& co~$\uparrow$\\($n$=500)}} & " in render(sheet, "latex")
     assert rf" & \multicolumn{{2}}{{c}}{{\shortstack{{{lines}}}}} & " in render(sheet, "latex-siunitx")
     assert "shortstack" not in render(replace(sheet, columns=columns[:3]), "latex")
+
+
+def test_doubts_that_a_caption_has_no_room_for_stand_below():
+    columns = (Column("s:a", "A", True), Column("s:b", "B", True))
+    short, long = (Finding("RB114", "warn", f"the {'very ' * count}gradient.") for count in (1, 500))
+    cells = {("r", column.key): Cell(Score(0.5, (0.4, 0.6), 500, (short,)), 500) for column in columns}
+    sheet = Sheet("t", "T", ("P",), (("r", "Row"),), columns, cells)
+    text = render(sheet, "latex")
+    assert r"$^\dagger$ r A, B: the very gradient. [RB114].}" in text
+    assert text.endswith("\\end{table}\n")
+    doubted = {key: replace(cell, score=replace(cell.score, findings=(long,))) for key, cell in cells.items()}
+    caption, below = render(replace(sheet, cells=doubted), "latex").split("\\end{table}\n")
+    assert "very" not in caption
+    assert "T. P. " in caption
+    assert below.startswith(r"\noindent{\footnotesize Table~\ref{tab:t}: $^\dagger$ r A, B: the very very ")
+    assert below.count("very") == 500
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 12), st.booleans())

@@ -29,9 +29,10 @@ DOCUMENT = r"""\documentclass[twocolumn]{article}
 
 
 def full(sheet):
-    """A sheet with a number in every cell, as wide as they get, and some of the first in doubt."""
+    """A sheet with a number in every cell, as wide as they get; some in doubt, or all of a tall one."""
+    few = len(sheet.cells) if len(sheet.rows) > 20 else 3
     cells = {
-        key: replace(cell, score=Score(0.5, (0.45, 1.0), 500, DOUBT if place < 3 else ()), missing="", undefined="")
+        key: replace(cell, score=Score(0.5, (0.45, 1.0), 500, DOUBT if place < few else ()), missing="", undefined="")
         for place, (key, cell) in enumerate(sheet.cells.items())
     }
     return replace(sheet, cells=cells)
