@@ -26,6 +26,8 @@ _PUBLIC = {
     "corrupt": "rbench.corruptions.corrupt",
     "security_curve": "rbench.studies",
     "crosscheck": "rbench.studies",
+    "compare": "rbench.comparing",
+    "figure": "rbench.studies",
     "explain": "rbench.api",
     "RbenchError": "rbench.errors",
     "Threat": "rbench.types",

@@ -24,17 +24,19 @@ from pydantic import TypeAdapter, ValidationError
 from rbench import types
 from rbench.candidates import Search
 from rbench.errors import MissingError, UsageError, unknown
+from rbench.figures import FigureSpec
 from rbench.recipe import Recipe
 from rbench.tables import TableSpec
 from rbench.trials import Study
 
 T = TypeVar("T")
-Kind = Literal["models", "recipes", "suites", "tables", "studies", "searches"]
+Kind = Literal["models", "recipes", "suites", "tables", "figures", "studies", "searches"]
 SHELVES: Mapping[Kind, tuple[str, type[Any]]] = {
     "models": ("model_zoo", types.ModelCard),
     "recipes": ("model_zoo/recipes", Recipe),
     "suites": ("suites", types.Suite),
     "tables": ("reports", TableSpec),
+    "figures": ("reports/figures", FigureSpec),
     "studies": ("reports/studies", Study),
     "searches": ("reports/searches", Search),
 }
@@ -43,6 +45,7 @@ SINGULAR: Mapping[Kind, str] = {
     "recipes": "recipe",
     "suites": "suite",
     "tables": "table",
+    "figures": "figure",
     "studies": "study",
     "searches": "search",
 }
@@ -104,6 +107,11 @@ class Catalog:
         """A table."""
         table: TableSpec = self.load("tables", name)
         return table
+
+    def figure(self, name: str) -> FigureSpec:
+        """A figure."""
+        figure: FigureSpec = self.load("figures", name)
+        return figure
 
     def study(self, name: str) -> Study:
         """A study of trainings."""

@@ -51,7 +51,8 @@ def clone(tmp_path_factory):
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    rbench.evaluate("at-digits", "digits-linf", limit=4, probes=("clean",), runs=folder / "runs")  # for `export`
+    for model in ("ews-digits", "standard-digits"):  # for `export` and `compare`
+        rbench.evaluate(model, "digits-linf", limit=4, probes=("clean",), runs=folder / "runs")
     return folder
 
 
@@ -60,6 +61,8 @@ def test_every_command_in_the_readme_runs(command, clone):
     words = command.split("#")[0].split()[1:]
     if words[0] == "eval":
         words += ["--limit", "4", "--workers", "1"]  # the same command on fewer samples; the last of two options counts
+    if words[0] == "compare":
+        words += ["--limit", "4", "--probe", "clean"]
     if words[0] == "analyse":
         words += ["--limit", "20"]
     if words[0] == "train" and "--dry-run" not in words:
@@ -103,6 +106,8 @@ def test_every_verb_is_in_the_readme():
         "report",
         "search",
         "analyse",
+        "figure",
+        "compare",
         "check",
         "explain",
         "corrupt",

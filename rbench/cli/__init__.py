@@ -8,6 +8,7 @@ import sys
 import typer
 
 from rbench.cli import (  # noqa: F401 - each adds its verbs to the application
+    comparing,
     evaluating,
     making,
     reporting,

@@ -1,6 +1,7 @@
 """Verbs that read: the catalog, the tables and what a code means."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,12 +16,12 @@ from rbench.errors import unknown
 @app.command()
 def ls(
     shelf: Annotated[
-        str, typer.Argument(help="models, suites, tables, studies, searches or recipes; all of them by default.")
+        str, typer.Argument(help="models, suites, tables, figures, studies, searches, recipes; all by default.")
     ] = "all",
     as_json: words.Json = False,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """List models, suites, tables, studies, searches and recipes."""
+    """List models, suites, tables, figures, studies, searches and recipes."""
     from tabulate import tabulate
 
     from rbench.catalog import SHELVES, SINGULAR, Catalog
@@ -37,29 +38,33 @@ def ls(
 
 def _what(catalog: Any, kind: str, name: str) -> str:
     """One line about an entry."""
-    if kind == "models":
-        card = catalog.model(name)
-        state = "" if catalog.weights(card)[1] else f"; not trained yet: {card.remedy}"
-        return f"{card.title}, {card.dataset}{state}"
-    if kind == "suites":
-        suite = catalog.suite(name)
-        return f"{suite.title}: {', '.join(score.name for score in suite.scores)}"
-    if kind == "tables":
-        return str(catalog.table(name).title)
-    if kind == "studies":
-        study = catalog.study(name)
-        return f"{study.title}: {len(study.every)} arms x {len(study.seeds)} seeds"
-    if kind == "searches":
-        search = catalog.search(name)
-        return f"{search.title}: {search.sample} candidates of {search.supernet}"
-    recipe = catalog.recipe(name)
+    return str(WHAT[kind](catalog, catalog.load(kind, name)))
+
+
+def _of_model(catalog: Any, card: Any) -> str:
+    state = "" if catalog.weights(card)[1] else f"; not trained yet: {card.remedy}"
+    return f"{card.title}, {card.dataset}{state}"
+
+
+def _of_recipe(_catalog: Any, recipe: Any) -> str:
     parts = [recipe.objective.use.rpartition(":")[2], *(part for part in ("awp", "ews") if getattr(recipe, part))]
     return f"{recipe.epochs} epochs, {' + '.join(parts)}"
 
 
+WHAT: dict[str, Callable[[Any, Any], str]] = {
+    "models": _of_model,
+    "suites": lambda _, suite: f"{suite.title}: {', '.join(score.name for score in suite.scores)}",
+    "tables": lambda _, table: table.title,
+    "figures": lambda _, figure: " - ".join(filter(None, (figure.title, figure.shows))),
+    "studies": lambda _, study: f"{study.title}: {len(study.every)} arms x {len(study.seeds)} seeds",
+    "searches": lambda _, search: f"{search.title}: {search.sample} candidates of {search.supernet}",
+    "recipes": _of_recipe,
+}
+
+
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A model, suite, table, study, search or recipe.")],
+    name: Annotated[str, typer.Argument(help="A model, suite, table, figure, study, search or recipe.")],
     draw: Annotated[Path | None, typer.Option(help="A PNG or PDF of the cells of a RobNet to write, too.")] = None,
     catalog: words.CatalogDir = None,
 ) -> None:

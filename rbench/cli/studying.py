@@ -1,4 +1,4 @@
-"""Verbs about trained models in the plural: studies of trainings, searches of architectures, and analyses."""
+"""Verbs about trained models in the plural: studies of trainings, searches of architectures, analyses, figures."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ def study(
     data_dir: words.DataDir = None,
     download: words.Download = False,
     quiet: words.Quiet = False,
+    fresh: words.Fresh = False,
     catalog: words.CatalogDir = None,
 ) -> None:
     """Train and evaluate the arms of a study and compare them; the same command again resumes."""
@@ -35,8 +36,7 @@ def study(
         return
     result = studies.study(
         name, jobs=jobs, seeds=seeds, runs=runs, out=out, workers=workers or jobs, device=device,
-        data_dir=data_dir,
-        download=download, progress=not quiet, catalog=found,
+        data_dir=data_dir, download=download, progress=not quiet, fresh=fresh, catalog=found,
     )  # fmt: skip
     typer.echo(result.text, nl=False)
     typer.echo(f"complete: report, figures and data in {result.folder}", err=True)
@@ -107,3 +107,27 @@ def analyse(
     )  # fmt: skip
     typer.echo(found.protocol, err=True)
     typer.echo(found.folder)
+
+
+@app.command()
+def figure(
+    name: Annotated[list[str], typer.Argument(help="Figures: see `rbench ls figures`.")],
+    out: Annotated[Path | None, typer.Option(help="The folder of the files; default runs/figures.")] = None,
+    runs: words.Runs = None,
+    device: words.Device = None,
+    data_dir: words.DataDir = None,
+    download: words.Download = False,
+    quiet: words.Quiet = False,
+    catalog: words.CatalogDir = None,
+) -> None:
+    """Draw a figure of what was run: PNG, PDF and its data as CSV; what is missing names its command."""
+    from rbench import studies
+    from rbench.catalog import Catalog
+
+    found = Catalog.find(catalog or ())
+    for each in name:
+        files = studies.figure(
+            each, out=out, runs=runs, device=device, data_dir=data_dir, download=download, progress=not quiet,
+            catalog=found,
+        )  # fmt: skip
+        typer.echo(files[0])

@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rbench.curve import Curve, Point
 from rbench.types import ScoreSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -15,7 +17,25 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLES: tuple[Any, ...] = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)), "-", (0, (8, 2)))
+FORMS: tuple[Literal["png"], Literal["pdf"]] = ("png", "pdf")
 GAP = 0.14  # of the width of the finite part, between its end and the unbounded point
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and the data that it shows."""
+
+    figure: "Figure"
+    frame: "pd.DataFrame"
+
+    def files(self, name: str) -> Mapping[str, bytes]:
+        """The contents of PNG, PDF and CSV by file name; the same drawing gives the same bytes."""
+        data = self.frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+        return {
+            f"{name}.png": written(self.figure, "png"),
+            f"{name}.pdf": written(self.figure, "pdf"),
+            f"{name}.csv": data.encode(),
+        }
 
 
 def curve_files(curve: Curve) -> Mapping[str, bytes]:
@@ -52,7 +72,7 @@ def _places(points: Sequence[Point]) -> list[float]:
 
 def _line(axes: "Axes", curve: Curve, score: ScoreSpec, places: Sequence[float], index: int) -> None:
     """One score: a band and a line where eps is to scale, a dotted way to open markers with bars where it is not."""
-    values = [curve.values[point.eps, score.name].score for point in curve.points]
+    values = [curve.values[point.eps, score.name].score for point in curve.points]  # noqa: PD011 - no frame
     middle = [100 * value.value for value in values]
     low, high = ([100 * value.interval[end] for value in values] for end in (0, 1))
     finite = sum(not point.unbounded for point in curve.points)
@@ -110,7 +130,7 @@ def _tick(place: float, small: bool) -> str:
 
 
 def _samples(curve: Curve) -> str:
-    counts = {value.score.n for value in curve.values.values()}
+    counts = {value.score.n for value in curve.values.values()}  # noqa: PD011 - no frame
     return f"n = {counts.pop()}, 95% intervals" if len(counts) == 1 else "95% intervals"
 
 

@@ -2,25 +2,23 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rbench.candidates import NODE_EDGES, Search, read
 from rbench.findings import linear, thirds
 from rbench.report.drawings import drawn
-from rbench.report.plot import canvas, colour, marker, written
+from rbench.report.plot import canvas, colour, marker
 from rbench.report.searches import averaged
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-FORMS: tuple[Literal["png"], Literal["pdf"]] = ("png", "pdf")
 
-
-def figures(search: Search, frame: "pd.DataFrame") -> dict[str, Callable[[], bytes]]:
-    """The figures' files by name, and how to make each."""
+def drawings(search: Search, frame: "pd.DataFrame") -> "dict[str, Callable[[], Figure]]":
+    """The figures of a search by name, and how to make each; their data are `frame`, a row a candidate."""
     tuned = frame[frame.robust.notna()]
     made: dict[str, Callable[[], Figure]] = {
         "density": partial(_density, search, tuned),
@@ -30,11 +28,7 @@ def figures(search: Search, frame: "pd.DataFrame") -> dict[str, Callable[[], byt
     }
     if (found := linear(averaged(tuned), tuned.robust, search.share)) is not None:
         made["operations"] = partial(_operations, search, found)
-    return {f"{name}.{form}": partial(_file, draw, form) for name, draw in sorted(made.items()) for form in FORMS}
-
-
-def _file(draw: "Callable[[], Figure]", form: Literal["png", "pdf"]) -> bytes:
-    return written(draw(), form)
+    return dict(sorted(made.items()))
 
 
 def _density(search: Search, tuned: "pd.DataFrame") -> "Figure":

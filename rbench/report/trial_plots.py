@@ -2,41 +2,77 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rbench.comparison import Comparison
-from rbench.report.plot import canvas, colour, marker, style, written
+from rbench.report.plot import Drawing, canvas, colour, marker, style
+from rbench.stats import Interval
 from rbench.trials import Arm, Sweep
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMS: tuple[Literal["png"], Literal["pdf"]] = ("png", "pdf")
 Rows = Mapping[str, Sequence[Sequence[Any]]]
 """The epochs of every training: by arm, then seed; each has `epoch`, `clean` and `robust` held-out accuracies."""
 
 
-def figures(found: Comparison, rows: Rows) -> dict[str, Callable[[], bytes]]:
-    """The figures' files by name, and how to make each: PNG, PDF, and the data that have no table of their own."""
+def drawings(found: Comparison, rows: Rows) -> dict[str, Callable[[], Drawing]]:
+    """The figures of a study by name, and how to make each."""
     study = found.study
-    drawn: dict[str, Callable[[], Figure]] = {}
-    if study.arms and any(arm.against for arm in study.arms):
-        drawn["differences"] = partial(_differences, found)
+    made: dict[str, Callable[[], Drawing]] = {}
+    if any(arm.against for arm in study.arms):
+        made["differences"] = lambda: Drawing(_differences(found), found.differences_frame)
     for sweep in study.sweeps:
-        drawn[f"sweep-{sweep.name}"] = partial(_sweep, found, sweep)
+        made[f"sweep-{sweep.name}"] = partial(_swept, found, sweep)
     if study.arms:
-        drawn["convergence"] = partial(_convergence, found, rows)
-    files = {f"{name}.{form}": partial(_file, draw, form) for name, draw in drawn.items() for form in FORMS}
-    if study.arms:
-        files["convergence.csv"] = partial(_curves, found, rows)
-    return dict(sorted(files.items()))
+        made["convergence"] = lambda: Drawing(_convergence(found, rows), _curves(found, rows))
+    return dict(sorted(made.items()))
 
 
-def _file(draw: "Callable[[], Figure]", form: Literal["png", "pdf"]) -> bytes:
-    return written(draw(), form)
+def _swept(found: Comparison, sweep: Sweep) -> Drawing:
+    return Drawing(_sweep(found, sweep), _sweep_frame(found, sweep))
+
+
+def errors(found: Comparison) -> Drawing:
+    """A row for each arm, a mark for each measure: errors in % with their intervals."""
+    return Drawing(_errors(found), _errors_frame(found))
+
+
+def _errors(found: Comparison) -> "Figure":
+    arms, measures = found.study.every, found.study.measures
+    figure, (axes,) = canvas(7.6, 1.6 + 0.5 * len(arms))
+    places = np.arange(len(arms))[::-1]
+    for index, measure in enumerate(measures):
+        for place, arm in zip(places, arms, strict=True):
+            value, ends = found.error(arm.name, measure.name)
+            height = place + 0.5 * (0.5 - (index + 0.5) / len(measures))
+            axes.plot([100 * end for end in ends], [height] * 2, "-", color=colour(index), linewidth=1.6)
+            axes.plot(100 * value, height, marker(index), color=colour(index), markersize=5)
+    axes.set_yticks(places, [arm.label for arm in arms], fontsize=9)
+    axes.set(ylim=(-0.6, len(arms) - 0.4), xlabel="error (%), 95% intervals over seeds and images")
+    for index, measure in enumerate(measures):
+        axes.plot([], [], marker(index) + "-", color=colour(index), label=measure.label)
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _errors_frame(found: Comparison) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = [
+        {"arm": arm.name, "measure": measure.name, **_percent(*found.error(arm.name, measure.name))}
+        for arm in found.study.every
+        for measure in found.study.measures
+    ]
+    return pd.DataFrame(rows).assign(seeds=len(found.study.seeds))
+
+
+def _percent(value: float, interval: Interval) -> dict[str, float]:
+    return {"error": 100 * value, "low": 100 * interval.low, "high": 100 * interval.high}
 
 
 def _differences(found: Comparison) -> "Figure":
@@ -105,9 +141,20 @@ def _sweep(found: Comparison, sweep: Sweep) -> "Figure":
     right.set(title=f"cost, in trainings of {against.label}", ylim=(0, None))
     left.set(ylabel="error (%)", title=f"{found.study.shown.label}, 95% intervals")
     for axes in (left, right):
-        axes.set_xticks(places, [str(value) for value in sweep.values])
+        axes.set_xticks(places, [str(value) for value in sweep.values])  # noqa: PD011 - no frame
         axes.set_xlabel(sweep.title or sweep.key)
     return figure
+
+
+def _sweep_frame(found: Comparison, sweep: Sweep) -> "pd.DataFrame":
+    """A row for each value: the error in %, and the cost in trainings of the arm compared with."""
+    import pandas as pd
+
+    rows = [
+        {sweep.name: value, **_percent(*found.error(arm.name, found.study.first)), "cost": found.cost(arm)}
+        for arm, value in zip(sweep.arms, sweep.values, strict=True)
+    ]
+    return pd.DataFrame(rows)
 
 
 def _convergence(found: Comparison, rows: Rows) -> "Figure":
@@ -144,12 +191,19 @@ def _curve(trainings: Sequence[Sequence[Any]], key: str) -> "np.ndarray[Any, np.
     return 100 * (1 - np.array(values, dtype=np.float64))
 
 
-def _curves(found: Comparison, rows: Rows) -> bytes:
+def _curves(found: Comparison, rows: Rows) -> "pd.DataFrame":
     """The data of the convergence: a row for each arm, seed and epoch, held-out errors in %."""
-    lines = ["arm,seed,epoch,clean,robust"]
+    import pandas as pd
+
+    lines = []
     for arm in found.study.arms:
         for seed, training in zip(found.study.seeds, rows[arm.name], strict=True):
             for row in training:
-                robust = "" if row.robust is None else f"{100 * (1 - row.robust):.4g}"
-                lines.append(f"{arm.name},{seed},{row.epoch},{100 * (1 - row.clean):.4g},{robust}")
-    return ("\n".join(lines) + "\n").encode()
+                held_out = {key: _error(getattr(row, key)) for key in ("clean", "robust")}
+                lines.append({"arm": arm.name, "seed": seed, "epoch": row.epoch, **held_out})
+    return pd.DataFrame(lines)
+
+
+def _error(accuracy: float | None) -> float | None:
+    """The error in %, to four digits: that many the few held-out images bear."""
+    return None if accuracy is None else float(f"{100 * (1 - accuracy):.4g}")

@@ -1,8 +1,9 @@
-"""Verbs that take several evaluations or trainings: security curves, cross-checks, studies, searches, analyses."""
+"""Verbs that take many evaluations or trainings: curves, cross-checks, studies, searches, analyses, figures."""
 
 from rbench.studies.analyses import Analysis, analyse
 from rbench.studies.crosschecks import crosscheck
 from rbench.studies.curves import CurveStudy, security_curve
+from rbench.studies.figures import figure
 from rbench.studies.searches import SearchStudy, search, unsearched
 from rbench.studies.trials import TrialStudy, left, study
 
@@ -13,6 +14,7 @@ __all__ = [
     "TrialStudy",
     "analyse",
     "crosscheck",
+    "figure",
     "left",
     "search",
     "security_curve",

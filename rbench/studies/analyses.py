@@ -16,6 +16,7 @@ from rbench.files import digest_of, write_atomically
 from rbench.planner import Variant
 from rbench.progress import progress_bar
 from rbench.sources import data_source, dataset_of, loaded
+from rbench.studies.asking import Asking
 from rbench.studies.series import axis_of, expanded, told
 from rbench.subject import device_of, subject_of
 from rbench.types import Call, Suite
@@ -24,14 +25,21 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from rbench.report.plot import Drawing
+
 
 @dataclass(frozen=True)
 class Analysis:
     """A finished analysis: its data, a row for each model, network and condition, and the folder of its files."""
 
-    frame: "pd.DataFrame"
+    drawing: "Drawing"
     protocol: str
     folder: Path
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """The data."""
+        return self.drawing.frame
 
 
 def analyse(
@@ -72,10 +80,8 @@ def analyse(
     from rbench.analysis.shown import blocks
 
     with data_source(data_dir, download), interruptible():
-        asked = (
-            (each.labels, ask(each.file, title, progress=progress)) for each, title in zip(series, titles, strict=True)
-        )
-        frame = _frame([{**labels, **row} for labels, rows in asked for row in rows])
+        asked = zip(series, titles, strict=True)
+        frame = _frame([{**e.labels, **row} for e, title in asked for row in ask(e.file, title, progress=progress)])
         shown = min(limit, len(dataset_of(spec).labels))
         count = shown if _looks_itself(call) else sum(map(len, blocks(shown)))
     options_said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
@@ -83,8 +89,34 @@ def analyse(
     protocol = "; ".join(filter(None, (f"{spec.name}, {count} images", altered, options_said)))
     pinned = digest_of([sorted(models), protocol])
     folder = Path(out) if out is not None else runs_root(runs) / "analyses" / f"{name}-{pinned[:8]}"
-    _write(name, frame, protocol, folder, along)
-    return Analysis(frame, protocol, folder)
+    drawn = _drawn(name, frame, protocol, along)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in drawn.files(name).items():
+        write_atomically(folder / file, content)
+    return Analysis(drawn, protocol, folder)
+
+
+def drawing(
+    catalog: Catalog,
+    root: Path,
+    means: Asking,
+    *,
+    name: str,
+    suite: str,
+    models: tuple[str, ...],
+    limit: int = 500,
+    corruption: str = "fog",
+    severity: int = 3,
+    options: Mapping[str, Any] | None = None,
+) -> "Drawing":
+    """The figure of an analysis, which asks its models anew; see `analyse`. Files of weights lie in the runs."""
+    placed = [
+        f"{model}@{root / file}" if file else model for model, _, file in (each.partition("@") for each in models)
+    ]
+    return analyse(
+        name, placed, suite, limit=limit, corruption=corruption, severity=severity, options=options, runs=root,
+        catalog=catalog, **vars(means),
+    ).drawing  # fmt: skip
 
 
 def _rows(
@@ -158,15 +190,9 @@ def _defaults(use: str) -> dict[str, Any]:
     return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
-def _write(name: str, frame: "pd.DataFrame", protocol: str, folder: Path, along: str | None) -> None:
-    from rbench.report.plot import written
+def _drawn(name: str, frame: "pd.DataFrame", protocol: str, along: str | None) -> "Drawing":
+    from rbench.report.plot import Drawing
 
     if along is None:
-        figure = resolve(f"rbench.report.analysis_plots:{name}")(frame, protocol)
-    else:
-        figure = resolve(f"rbench.report.analysis_plots:{name}_along")(frame, protocol, along)
-    folder.mkdir(parents=True, exist_ok=True)
-    data = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-    write_atomically(folder / f"{name}.csv", data.encode())
-    write_atomically(folder / f"{name}.png", written(figure, "png"))
-    write_atomically(folder / f"{name}.pdf", written(figure, "pdf"))
+        return Drawing(resolve(f"rbench.report.analysis_plots:{name}")(frame, protocol), frame)
+    return Drawing(resolve(f"rbench.report.analysis_plots:{name}_along")(frame, protocol, along), frame)

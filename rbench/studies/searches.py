@@ -181,15 +181,19 @@ def _frame(candidates: Sequence[Candidate], found: Mapping[int, Mapping[str, Any
 
 def _written(spec: Search, frame: "pd.DataFrame", space: "Space", folder: Path) -> str:
     """The report's text; it is written with its figures and data."""
-    from rbench.report.search_plots import figures
+    from rbench.report.plot import FORMS, written
+    from rbench.report.search_plots import drawings
     from rbench.report.searches import report
     from rbench.training.setting import held_out_of
 
-    drawn = figures(spec, frame)
-    text = report(spec, frame, space.card.arch.args, len(held_out_of(space.recipe)[1]), list(drawn))
+    made = drawings(spec, frame)
+    drawn = [f"{name}.{form}" for name in made for form in FORMS]
+    text = report(spec, frame, space.card.arch.args, len(held_out_of(space.recipe)[1]), drawn)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, make in drawn.items():
-        write_atomically(folder / name, make())
+    for name, draw in made.items():
+        figure = draw()
+        for form in FORMS:
+            write_atomically(folder / f"{name}.{form}", written(figure, form))
     write_atomically(folder / "README.md", text.encode())
     data = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     write_atomically(folder / "candidates.csv", data.encode())

@@ -1,6 +1,5 @@
 """Studies of trainings: what is missing is trained and evaluated, then compared, printed and drawn."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,15 +10,17 @@ import numpy as np
 from rbench.api import evaluate, runs_root
 from rbench.catalog import Catalog
 from rbench.comparison import Comparison, Trained, image_errors
-from rbench.errors import UsageError
+from rbench.errors import MissingError, StoreError, UsageError, unknown
 from rbench.evaluating import interruptible
 from rbench.files import write_atomically
 from rbench.sheet import origin_of
 from rbench.sources import data_source
 from rbench.store import Run
+from rbench.studies.asking import Asking
 from rbench.trials import FEWEST, Arm, Study
 
 if TYPE_CHECKING:
+    from rbench.report.plot import Drawing
     from rbench.training.history import TrainResult
     from rbench.training.run import Training
 
@@ -45,40 +46,84 @@ def study(
     data_dir: str | Path | None = None,
     download: bool = False,
     progress: bool = False,
+    fresh: bool = False,
     catalog: Catalog | None = None,
 ) -> TrialStudy:
     """Train and evaluate whatever a study of the catalog lacks, and write its report, figures and data to a folder.
 
     `jobs` trainings run at a time; `seeds` takes only the first so many. The same call goes on where it stopped.
+    `fresh` moves evaluations aside that are of older code.
     Weights of trainings are not published. Raises `RbenchError`s with the remedy.
     """
     catalog = catalog or Catalog.find()
     spec = _of(catalog.study(name), seeds)
     root = runs_root(runs)
     with data_source(data_dir, download), interruptible():
-        results = _trained(catalog, spec, root, jobs=jobs, device=device, progress=progress)
-        ask = partial(_asked, catalog, spec, runs=runs, workers=workers, device=device)
-        trained = {arm.name: tuple(ask(arm, result) for result in results[arm.name]) for arm in spec.every}
-    one = trained[spec.every[0].name][0]
-    images = len(next(iter(one.errors.values())))
-    found = Comparison(spec, images, trained)
+        means = Asking(device, progress=progress)
+        found, rows = _compared(catalog, spec, root, means, jobs=jobs, workers=workers, fresh=fresh)
     folder = Path(out) if out is not None else root / "studies" / name
-    rows = {arm: [result.rows for result in each] for arm, each in results.items()}
-    protocol = "\n".join((_protocol(catalog, spec, images), *one.origin))
+    one = found.trained[spec.every[0].name][0]
+    protocol = "\n".join((_protocol(catalog, spec, found.images), *one.origin))
     return TrialStudy(found, _written(found, rows, folder, protocol), folder)
+
+
+def drawing(
+    catalog: Catalog, root: Path, means: Asking, *, name: str, figure: str, seeds: int | None = None
+) -> "Drawing":
+    """A figure of a study whose trainings are finished; "errors" is one of every arm and measure.
+
+    Raises `MissingError` with the command if a training is missing, `UsageError` for a figure that the study lacks.
+    """
+    from rbench.report.trial_plots import drawings, errors
+
+    spec = _of(catalog.study(name), seeds)
+    missing = sum(not each.is_file() for each in _weights(catalog, spec, root))
+    if missing:
+        words = f"rbench study {name}" + (f" --seeds {seeds}" if seeds is not None else "")
+        raise MissingError(f"study {name!r} lacks {missing} trainings; make them: {words}")
+    with data_source(means.data_dir, means.download), interruptible():
+        found, rows = _compared(catalog, spec, root, means)
+    made = drawings(found, rows)
+    made["errors"] = partial(errors, found)
+    if figure not in made:
+        raise unknown("figure", figure, made, f"study {name!r}")
+    return made[figure]()
+
+
+def _compared(
+    catalog: Catalog,
+    spec: Study,
+    root: Path,
+    means: Asking,
+    *,
+    jobs: int = 1,
+    workers: int | None = 1,
+    fresh: bool = False,
+) -> tuple[Comparison, dict[str, Any]]:
+    """The arms of a study compared, and the epochs of their trainings; what is missing is made."""
+    results = _trained(catalog, spec, root, jobs=jobs, device=means.device, progress=means.progress)
+    ask = partial(_asked, catalog, spec, fresh=fresh, runs=root, workers=workers, device=means.device)
+    trained = {arm.name: tuple(ask(arm, result) for result in results[arm.name]) for arm in spec.every}
+    images = len(next(iter(trained[spec.every[0].name][0].errors.values())))
+    return Comparison(spec, images, trained), {arm: [each.rows for each in done] for arm, done in results.items()}
 
 
 def left(name: str, *, seeds: int | None = None, runs: str | Path | None = None, catalog: Catalog | None = None) -> str:
     """How many trainings and evaluations a study needs, and how many of its trainings are not finished yet."""
     catalog = catalog or Catalog.find()
     spec = _of(catalog.study(name), seeds)
-    asked = _asked_for(catalog, spec, runs_root(runs))
-    wanted = {each.folder: each for trainings in asked.values() for each in trainings}
-    done = sum((folder / "weights.safetensors").is_file() for folder in wanted)
+    wanted = _weights(catalog, spec, runs_root(runs))
+    done = sum(each.is_file() for each in wanted)
     return (
         f"study {name}: {len(spec.every)} arms x {len(spec.seeds)} seeds; {len(wanted)} trainings, {done} of them "
         f"finished; as many evaluations of {', '.join(spec.probes)} by suite {spec.suite}."
     )
+
+
+def _weights(catalog: Catalog, spec: Study, root: Path) -> set[Path]:
+    """The weights of every training that a study needs."""
+    asked = _asked_for(catalog, spec, root)
+    return {each.folder / "weights.safetensors" for trainings in asked.values() for each in trainings}
 
 
 def _of(spec: Study, seeds: int | None) -> Study:
@@ -124,9 +169,15 @@ def _trained(
     return {arm: [results[each.folder] for each in trainings] for arm, trainings in asked.items()}
 
 
-def _asked(catalog: Catalog, spec: Study, arm: Arm, result: "TrainResult", **options: Any) -> Trained:
-    """One training's weights, evaluated."""
-    run = evaluate(arm.model, spec.suite, weights=result.weights, probes=spec.probes, catalog=catalog, **options)
+def _asked(catalog: Catalog, spec: Study, arm: Arm, result: "TrainResult", *, fresh: bool, **options: Any) -> Trained:
+    """One training's weights, evaluated; if `fresh`, what older code found is moved aside."""
+    ask = partial(evaluate, arm.model, spec.suite, weights=result.weights, probes=spec.probes, catalog=catalog)
+    try:
+        run = ask(**options)
+    except StoreError:
+        if not fresh:
+            raise
+        run = ask(**options, fresh=True)
     evidence = run.evidence
     errors = {each.name: image_errors([evidence[name] for name in each.of], each) for each in spec.measures}
     seconds = float(np.median([row.seconds - row.search for row in result.rows]))
@@ -146,14 +197,16 @@ def _protocol(catalog: Catalog, spec: Study, images: int) -> str:
 
 def _written(found: Comparison, rows: Any, folder: Path, protocol: str) -> str:
     """The report's text; it is written with its figures and data."""
-    from rbench.report.trial_plots import figures
+    from rbench.report.plot import FORMS
+    from rbench.report.trial_plots import drawings
     from rbench.report.trials import report
 
-    files: dict[str, Callable[[], bytes]] = figures(found, rows)
-    text = report(found, protocol, list(files))
+    made = drawings(found, rows)
+    text = report(found, protocol, [f"{name}.{form}" for name in made for form in FORMS])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, make in files.items():
-        write_atomically(folder / name, make())
+    for name, draw in made.items():
+        for file, content in draw().files(name).items():
+            write_atomically(folder / file, content)
     write_atomically(folder / "README.md", text.encode())
     for name, frame in (("seeds", found.seeds_frame), ("differences", found.differences_frame)):
         write_atomically(

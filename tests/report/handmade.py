@@ -12,6 +12,8 @@ from rbench.store import Run
 from rbench.types import Finding
 
 N = 10
+CURVED = (Variant(eps="8/255"), Variant(eps="1"))
+CURVE = "eps,radius,unbounded,score,value,low,high,n,corrected\n0,0.0,False,worst,1.0,0.7,1.0,10,0\n8/255,0.03,False,worst,0.5,0.2,0.8,10,1\n1,1.0,True,worst,0.0,0.0,0.3,10,0\n"  # noqa: E501
 SUITE = """
 version = 3
 title = "hand & made"
@@ -93,3 +95,19 @@ def rows(count):
     ]
     columns = [name for name, values in vars(parts[0]).items() if len(values)]
     return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+
+
+def fill(catalog, root):
+    """Runs of three models: with a doubt, stale, of parts of the suite, of other weights, at several eps."""
+    run(catalog, root, "alpha", {"clean": 9, "pgd20": 4, "fog": (8, 3)})
+    run(catalog, root, "beta", {"clean": 10, "pgd20": 7}, found=[DOUBT])
+    run(catalog, root, "gamma", {"clean": 8, "pgd20": 8, "fog": (9, 9)}, stale=True)
+    run(catalog, root, "alpha", {"clean": 6}, Variant(limit=10, probes=("clean",)))
+    run(catalog, root, "alpha", {"clean": 6}, Variant(weights_file="mine.pt"))
+    for variant in CURVED:
+        run(catalog, root, "alpha", {"clean": 9, "pgd20": 1}, variant)
+    curve = root / "made" / "alpha" / "curve-seed0-12345678"
+    curve.mkdir()
+    (curve / "curve.csv").write_text(CURVE)
+    (curve / "curve.png").write_bytes(b"a picture")
+    (root / "studies" / "something").mkdir(parents=True)

@@ -8,7 +8,7 @@ from rbench.candidates import Filter, Search, sampled
 from rbench.catalog import Catalog
 from rbench.errors import UsageError
 from rbench.report.drawings import draw_card, drawn
-from rbench.report.search_plots import figures
+from rbench.report.search_plots import drawings
 from rbench.report.searches import averaged, report
 
 SEARCH = Search("planted", "Planted", "supernet", "recipe", 60)
@@ -72,14 +72,15 @@ def test_a_filtered_search_says_so(frame):
 
 
 def test_figures_show_every_candidate(frame):
-    made = figures(SEARCH, frame)
-    assert set(made) == {
-        f"{name}.{form}" for name in ("best-cells", "density", "direct", "fsp", "operations") for form in ("png", "pdf")
-    }
+    made = drawings(SEARCH, frame)
+    assert set(made) == {"best-cells", "density", "direct", "fsp", "operations"}
     drawing = drawn(np.array([each.bits[0] for each in sampled(1, 2, 1)]), "two")
     arrows = [len(axes.patches) for axes in drawing.axes]
     assert arrows == [int(each.bits.reshape(-1, 2).any(1).sum()) for each in sampled(1, 2, 1)]
-    assert made["density.png"]()[:4] == b"\x89PNG"
+    clean, robust = made["density"]().axes[0].lines
+    tuned = frame[frame.robust.notna()]
+    assert clean.get_ydata() == pytest.approx(100 * tuned.clean.to_numpy())
+    assert robust.get_xydata() == pytest.approx(np.stack([tuned.density, 100 * tuned.robust], axis=1))
 
 
 def test_cards_of_cells_are_drawn_and_others_refused(tmp_path):

@@ -3,7 +3,6 @@
 import math
 import re
 import shutil
-import subprocess
 from itertools import pairwise
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -18,25 +17,6 @@ from rbench.planner import Variant
 from rbench.report.site import TEMPLATES, files
 from rbench.report.site.found import variant_of
 
-CURVED = (Variant(eps="8/255"), Variant(eps="1"))
-CURVE = "eps,radius,unbounded,score,value,low,high,n,corrected\n0,0.0,False,worst,1.0,0.7,1.0,10,0\n8/255,0.03,False,worst,0.5,0.2,0.8,10,1\n1,1.0,True,worst,0.0,0.0,0.3,10,0\n"  # noqa: E501
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-def fill(catalog, root):
-    handmade.run(catalog, root, "alpha", {"clean": 9, "pgd20": 4, "fog": (8, 3)})
-    handmade.run(catalog, root, "beta", {"clean": 10, "pgd20": 7}, found=[handmade.DOUBT])
-    handmade.run(catalog, root, "gamma", {"clean": 8, "pgd20": 8, "fog": (9, 9)}, stale=True)
-    handmade.run(catalog, root, "alpha", {"clean": 6}, Variant(limit=10, probes=("clean",)))
-    handmade.run(catalog, root, "alpha", {"clean": 6}, Variant(weights_file="mine.pt"))
-    for variant in CURVED:
-        handmade.run(catalog, root, "alpha", {"clean": 9, "pgd20": 1}, variant)
-    curve = root / "made" / "alpha" / "curve-seed0-12345678"
-    curve.mkdir()
-    (curve / "curve.csv").write_text(CURVE)
-    (curve / "curve.png").write_bytes(b"a picture")
-    (root / "studies" / "something").mkdir(parents=True)
-
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory):
@@ -46,7 +26,7 @@ def catalog(tmp_path_factory):
 @pytest.fixture(scope="module")
 def root(catalog, tmp_path_factory):
     root = tmp_path_factory.mktemp("site") / "runs"
-    fill(catalog, root)
+    handmade.fill(catalog, root)
     return root
 
 
@@ -168,7 +148,7 @@ def test_a_curve_is_shown_while_all_its_runs_are_current(catalog, root, site, pa
     assert site[f"models/{picture['src']}".replace("models/../", "")] == b"a picture"
     assert "8/255 worst 50.0 [20.0, 80.0] 10 1" in page.text
     copy = shutil.copytree(root, tmp_path / "runs")
-    shutil.rmtree(copy / "made" / "alpha" / CURVED[1].folder)
+    shutil.rmtree(copy / "made" / "alpha" / handmade.CURVED[1].folder)
     assert not parse(files(catalog, copy)["models/alpha.html"]).every("img")
 
 
@@ -305,26 +285,3 @@ def test_the_name_of_a_folder_tells_its_variant(variant):
 )
 def test_a_name_that_does_not_tell_its_variant_has_none(name):
     assert variant_of(name) is None
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="sorting and filtering are looked at in Chromium")
-def test_the_address_sorts_and_filters_in_a_browser(site, tmp_path):
-    first = rbench.report.site.written(site, tmp_path / "out")
-    table = _board(parse(_browsed(f"{first.as_uri()}#sort=made-seed0:1:ascending", tmp_path)))
-    assert list(cells(table)) == ["alpha", "beta", "gamma"]  # by clean accuracy, the empty row last either way
-    (ranked,) = [head for head in table.every("th") if "aria-sort" in head.attributes]
-    assert (ranked.text.split()[0], ranked.attributes["aria-sort"]) == ("Clean", "ascending")
-    assert all(head.one("button").text for head in table.one("thead").every("th"))
-    page = parse(_browsed(f"{first.as_uri()}#sort=made-seed0:0:descending&filter=CO%20beta", tmp_path))
-    rows = _board(page).one("tbody").every("tr")
-    shown = [row.one("th").one("a").text for row in rows if "hidden" not in row.attributes]
-    assert ([row.one("th").one("a").text for row in rows], shown) == (["gamma", "beta", "alpha"], ["beta"])
-    assert "hidden" not in page.one("form").attributes
-    assert page.one("output").text.startswith("1 of ")
-
-
-def _browsed(address, folder):
-    """A page as a browser has it in the end."""
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/browser"]
-    done = subprocess.run([*command, "--dump-dom", address], capture_output=True, timeout=60, check=True)
-    return done.stdout

@@ -78,7 +78,7 @@ def done(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are drawn by the first search alone."""
-    monkeypatch.setattr(search_plots, "figures", lambda *_: {})
+    monkeypatch.setattr(search_plots, "drawings", lambda *_: {})
 
 
 def contents(folder):

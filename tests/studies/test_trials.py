@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ from quick import SUITE
 from rbench import studies
 from rbench.catalog import Catalog
 from rbench.cli import run as command
-from rbench.errors import UsageError
+from rbench.errors import MissingError, StoreError, UsageError
+from rbench.planner import Variant, run_folder
+from rbench.studies import trials
+from rbench.studies.asking import Asking
 from rbench.training import loop
+from rbench.training.run import run_all
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 import zoo
@@ -91,7 +96,11 @@ def test_files_of_a_study(done):
     _, root, found = done
     names = {path.name for path in found.folder.iterdir()}
     figures = {f"{name}.{form}" for name in ("differences", "convergence", "sweep-rate") for form in ("png", "pdf")}
-    assert names == {"README.md", "seeds.csv", "differences.csv", "convergence.csv", *figures}
+    assert names == {"README.md", "seeds.csv", "differences.csv", "convergence.csv", "sweep-rate.csv", *figures}
+    with (found.folder / "sweep-rate.csv").open() as file:
+        swept = [(float(row["rate"]), float(row["error"])) for row in csv.DictReader(file)]
+    errors = [100 * found.comparison.error(f"rate={value}", "worst")[0] for value in (0.02, 0.05)]
+    assert swept == [(0.02, pytest.approx(errors[0], rel=1e-5)), (0.05, pytest.approx(errors[1], rel=1e-5))]
     assert found.folder == root / "runs" / "studies" / "tiny"
     assert (found.folder / "README.md").read_text() == found.text
     assert all((found.folder / name).read_bytes()[:4] == b"\x89PNG" for name in figures if name.endswith("png"))
@@ -117,6 +126,39 @@ def test_the_same_call_does_nothing_again(done, monkeypatch):
     again = studies.study("tiny", runs=root / "runs", catalog=catalog)
     assert again.text == found.text
     assert {path: path.stat().st_mtime_ns for path in (root / "runs").rglob("*.parquet")} == before
+
+
+def test_its_figures_are_drawn_alone_once_all_is_trained(done, tmp_path, monkeypatch):
+    catalog, root, found = done
+    monkeypatch.setattr(trials, "_compared", lambda *_: (found.comparison, {}))
+    draw = partial(trials.drawing, catalog, root / "runs", Asking(), name="tiny")
+    errors = draw(figure="errors").frame
+    assert len(errors) == 5 * 2
+    row = errors[(errors.arm == "slow") & (errors.measure == "worst")].iloc[0]
+    assert row.error == pytest.approx(100 * found.comparison.errors("slow", "worst").mean())
+    assert row.low <= row.error <= row.high
+    with pytest.raises(UsageError, match="Did you mean 'sweep-rate'"):
+        draw(figure="sweep-rat")
+    with pytest.raises(MissingError, match="lacks 12 trainings; make them: rbench study tiny"):
+        trials.drawing(catalog, tmp_path, Asking(), name="tiny", figure="errors")
+
+
+def test_evaluations_by_older_code_are_moved_aside_on_demand(done):
+    catalog, root, _ = done
+    spec, runs = catalog.study("tiny"), root / "runs"
+    training = trials._asked_for(catalog, spec, runs)["slow"][0]
+    (result,) = run_all(catalog, [training], publishing=False)
+    ask = partial(trials._asked, catalog, spec, spec.arms[1], result, runs=runs)
+    before = ask(fresh=False)
+    folder = run_folder(runs, "quick", "tiny-plain", Variant(weights_file=str(result.weights), probes=spec.probes))
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"code": {\n  "rbench": "', '"code": {\n  "rbench": "older'))
+    with pytest.raises(StoreError, match="add --fresh"):
+        ask(fresh=False)
+    after = ask(fresh=True)
+    assert after.errors["worst"].tolist() == before.errors["worst"].tolist()
+    assert len(list(folder.parent.glob(f"{folder.name}.old-*"))) == 1
+    assert ask(fresh=False).errors.keys() == before.errors.keys()
 
 
 def test_the_command_line_prints_the_report_and_what_is_left(done, capsys, monkeypatch):
