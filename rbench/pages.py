@@ -52,6 +52,7 @@ class Column:
 
     Columns of a `group` share a heading; those that are a `detail` of another score go without intervals. Where
     nothing is better (a count of parameters), `higher_is_better` is None. `decimals` are printed: of percentages, one.
+    Where `versus` is false, no differences to other rows are shown.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Column:
     relative: bool = False
     detail: bool = False
     decimals: int = 1
+    versus: bool = True
 
 
 @dataclass(frozen=True)

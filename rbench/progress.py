@@ -47,9 +47,10 @@ def progress_bar(*, show: bool) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
+    from rich.table import Column
 
     bar = RichProgress(
-        TextColumn("{task.description:<12}"),
+        TextColumn("{task.description:<12}", table_column=Column(overflow="fold")),  # long names are not cut off
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("samples"),

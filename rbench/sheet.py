@@ -93,10 +93,10 @@ def _decimals(spec: TableSpec, places: Mapping[tuple[str, str], Place], key: str
 def _column(spec: TableSpec, head: TableColumn, suites: Mapping[str, Suite]) -> Column:
     """A column of a table: a score's, under the table's own headings where it has any, or a paper's."""
     if not head.score:
-        return Column(head.key, head.title, DIRECTIONS[head.better], head.group)
+        return Column(head.key, head.title, DIRECTIONS[head.better], head.group, versus=head.versus)
     suite, _, name = head.score.partition(":")
     column = column_of(suites[suite], score_of(suites[suite], name, f"table {spec.name!r}"))
-    return replace(column, title=head.title or column.title, group=head.group or column.group)
+    return replace(column, title=head.title or column.title, group=head.group or column.group, versus=head.versus)
 
 
 def _attributed(origins: Mapping[str, Sequence[str]]) -> list[str]:

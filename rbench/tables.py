@@ -34,7 +34,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column: a score, written "suite:score", or the rows of a file of published numbers; which way is `better`."""
+    """A column: a score, written "suite:score", or the rows of a file of published numbers; which way is `better`.
+
+    Where `versus` is false, the differences to the rows that others are compared with are not printed.
+    """
 
     __pydantic_config__: ClassVar = STRICT
     title: str = ""
@@ -42,6 +45,7 @@ class TableColumn:
     score: str = ""
     where: Where = field(default_factory=dict)
     better: Better = "higher"
+    versus: bool = True
 
     @property
     def key(self) -> str:

@@ -38,7 +38,7 @@ AllowPartial = Annotated[
     bool, typer.Option("--allow-partial", help="Leave out corruptions whose data are missing; scores get a star.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Leave with code 2 unless the verdict is reliable.")]
-Form = Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, html, latex, csv or json.")]
+Form = Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, html, latex, latex-siunitx, csv, json.")]
 Columns = Annotated[
     str | None,
     typer.Option(

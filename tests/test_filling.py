@@ -97,6 +97,20 @@ def test_only_what_is_shown_is_run_and_what_cannot_be_is_said_with_its_remedy(sh
     assert contents(runs) == before
 
 
+def test_the_table_at_the_end_shows_the_columns_that_were_asked_for(tmp_path, capsys):
+    """There are no images, so that nothing is run."""
+    asked = ["eval", "-q", "--format", "markdown", "--data-dir", str(tmp_path), "--columns"]
+    assert cli.run([*asked, "published", "--table", "ews-table1"]) == 4
+    out = capsys.readouterr().out
+    assert "26.46" in out
+    assert "| measured" not in out
+    assert out == rbench.table("ews-table1", form="markdown", columns="published")
+    assert cli.run([*asked, "mesured", "--table", "ews-table1"]) == 3
+    assert "Did you mean 'measured'" in capsys.readouterr().err
+    assert cli.run([*asked, "both", "--suite", "digits-linf", "--model", "at-digits"]) == 3
+    assert "rbench table digits-linf --columns both" in capsys.readouterr().err
+
+
 def test_the_run_of_the_whole_suite_goes_on_from_there_to_the_same_bytes(shelf, tmp_path):
     folder = shelf(["fgsm"], ["at-digits"])
     (folder / "affordable").touch()

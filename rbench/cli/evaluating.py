@@ -67,6 +67,7 @@ def evaluate(
     allow_partial: words.AllowPartial = False,
     strict: words.Strict = False,
     form: words.Form = "terminal",
+    columns: words.Columns = None,
     as_json: words.Json = False,
     quiet: words.Quiet = False,
     catalog: words.CatalogDir = None,
@@ -76,9 +77,12 @@ def evaluate(
     from rbench.catalog import Catalog
     from rbench.evaluating import Evaluation
     from rbench.report import FORMATS, render
+    from rbench.report.lines import CHOICES
 
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
+    if columns is not None and columns not in CHOICES:
+        raise unknown("choice of --columns", columns, CHOICES)
     options: dict[str, Any] = {
         "limit": limit, "seed": seed, "batch": batch, "workers": workers, "device": device, "runs": runs,
         "data_dir": data_dir, "download": download, "fresh": fresh, "progress": not quiet,
@@ -87,10 +91,12 @@ def evaluate(
     if table is not None:
         own = {"--weights": weights, "--probe": probe, "--backend": backend, "--allow-partial": allow_partial}
         alone(table, {"--suite": suite, "--model": model, **own, "a curve of several --eps": "," in (eps or "")})
-        fill(table, "json" if as_json else form, {**options, "eps": eps}, strict=strict)
+        fill(table, "json" if as_json else form, columns, {**options, "eps": eps}, strict=strict)
         _warn(limit)
         return
     suite, model = pair("eval", suite, model)
+    if columns is not None:
+        raise UsageError(f"--columns goes with --table; for a suite: rbench table {suite} --columns {columns}.")
     options |= {"weights": weights, "probes": probe or (), "backend": backend, "allow_partial": allow_partial}
     result: Evaluation | studies.CurveStudy
     if eps is not None and "," in eps:

@@ -55,7 +55,7 @@ def _sum(rows: list[dict[str, Any]], key: str) -> int | str | None:
     return sum(known) if len(known) == len(rows) else f">= {sum(known):,}"
 
 
-def fill(table: str, form: str, options: Mapping[str, Any], *, strict: bool) -> None:
+def fill(table: str, form: str, columns: str | None, options: Mapping[str, Any], *, strict: bool) -> None:
     """Run what a table lacks and print it; leaves with the code of missing data if a run could not be made."""
     from rbench import api, filling
 
@@ -69,7 +69,7 @@ def fill(table: str, form: str, options: Mapping[str, Any], *, strict: bool) -> 
         verdicts.append(each.evaluation.verdict)
         typer.echo(f"{each.suite}, {each.model}: {f'{done} blocks run' if done else 'nothing to do'}", err=True)
     shown = {key: options[key] for key in ("limit", "seed", "eps", "runs", "catalog")}
-    typer.echo(api.table(table, form=form, **shown), nl=False)
+    typer.echo(api.table(table, form=form, columns=columns, **shown), nl=False)
     for each in lacking:
         typer.echo(f"still missing: {each.suite}, {each.model}: {each.error}", err=True)
     if lacking:

@@ -11,6 +11,7 @@ FORMATS: Mapping[str, str] = {
     "markdown": "rbench.report.markdown:markdown",
     "html": "rbench.report.markdown:html",
     "latex": "rbench.report.latex:latex",
+    "latex-siunitx": "rbench.report.latex:siunitx",
     "csv": "rbench.report.machine:csv",
     "json": "rbench.report.machine:json",
 }

@@ -1,29 +1,17 @@
 r"""Tables for papers: LaTeX with booktabs, complete with `\begin{table}`, caption and label."""
 
-from rbench.pages import Column, Sheet
-from rbench.report.cells import (
-    MARKS,
-    commands,
-    detailed,
-    doubts,
-    heading,
-    legend,
-    lower_heading,
-    spans,
-    verdicts,
-)
-from rbench.report.lines import Line, bounds, chosen, lines, ranks, step, text
+from collections.abc import Callable, Sequence
 
-_ESCAPES = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
-_SYMBOLS = {
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "†": r"$^\dagger$",
-    "‡": r"$^\ddagger$",
-    "L-inf": r"$\ell_\infty$",
-    "L2": r"$\ell_2$",
-}
+from rbench.pages import Sheet
+from rbench.report.cells import commands, detailed, spans
+from rbench.report.latex_texts import caption, continued, entry, escape, heading_of, stub
+from rbench.report.lines import chosen, lines, parts, ranks
+from rbench.report.strips import JOINED, SETUP, Entry, Strip, aligned, over, plain
+
+Stubs = Sequence[tuple[str, ...]]
 NARROW = 3  # columns with intervals that fit one column of a page
+PAGE = 44  # lines of rows and caption together that fit a page, below the headings
+LETTERS = {True: 100, False: 48}  # in a line of the caption of a table that spans the page, and of one that does not
 _SHRINK = r"""\setlength{\tabcolsep}{3pt}
 \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
 """
@@ -35,40 +23,69 @@ def latex(sheet: Sheet, columns: str | None = None) -> str:
     The best of a column is bold and, in the layout of a paper, the second best underlined. Details stand without
     intervals. With more than three columns, or headings of groups, a table spans the page. Such tables, and those in
     the layout of a paper, shrink to their width, which needs `\usepackage{graphicx}` too; groups of rows need
-    `\usepackage{multirow}`. Comments say what fills empty cells.
+    `\usepackage{multirow}`. What is too tall for a page goes on in a further table of the same number, and
+    what a caption has no room for stands below. Comments say what fills empty cells.
     """
-    import pandas as pd
+    return _document(sheet, columns, plain)
 
+
+def siunitx(sheet: Sheet, columns: str | None = None) -> str:
+    r"""The same with numbers aligned at the decimal mark, which needs `\usepackage{siunitx}` too."""
+    return _document(sheet, columns, aligned)
+
+
+def _document(sheet: Sheet, columns: str | None, drawn: Callable[[list[Entry]], Strip]) -> str:
+    """The tables of a sheet below comments: what they need, and what fills empty cells of papers."""
     kinds = chosen(sheet, columns)
     order = {(c.key, kind): ranks(sheet, c, kind) for c in sheet.columns for kind in kinds}
     shown = list(lines(sheet, kinds))
-    cells = [
-        [_text(sheet, line, c, order[c.key, line.numbers].get(line.row, 0)) for c in sheet.columns] for line in shown
+    strips = [
+        drawn([entry(sheet, line, c, order[c.key, line.numbers].get(line.row, 0)) for line in shown])
+        for c in sheet.columns
     ]
-    index = [_stub(sheet, line, several=len(kinds) > 1) for line in shown]
-    stubs = len(index[0])
+    index = [stub(sheet, line, several=len(kinds) > 1) for line in shown]
+    words, rest = caption(sheet)
+    room = max(PAGE - len(words) // LETTERS[_wide(sheet)], 1)
+    tables, start = [], 0
+    for part in parts(shown, room):
+        tables.append(_table(sheet, strips, index, range(start, start + len(part))))
+        start += len(part)
+    wanted = {"graphicx": _fitted(sheet), "multirow": len(index[0]) > 1, "siunitx": drawn is aligned}
+    packages = ["booktabs", *(name for name, needed in wanted.items() if needed)]
+    needs = " and ".join(rf"\usepackage{{{package}}}" for package in packages)
+    todo = "".join(f"% to fill an empty cell: {command}\n" for command in commands(sheet)) if sheet.laid_out else ""
+    notes = rf"\noindent{{\footnotesize Table~\ref{{tab:{sheet.name}}}: {rest}\par}}" + "\n" if rest else ""
+    return f"% needs {needs}\n{todo}{''.join(tables)}{notes}"
+
+
+def _table(sheet: Sheet, strips: Sequence[Strip], index: Stubs, rows: range) -> str:
+    """One table of some of the lines; all but the first go on under the number of the first."""
+    import pandas as pd
+
+    stubs, letters = len(index[0]), [strip.letters for strip in strips]
+    names = [index[row] for row in rows]
+    heads = [heading_of(sheet, column, stacked=_wide(sheet)) for column in sheet.columns]
     frame = pd.DataFrame(
-        cells,
-        index=pd.MultiIndex.from_tuples(index) if stubs > 1 else [title for (title,) in index],
-        columns=[_heading(sheet, column) for column in sheet.columns],
+        [[text for strip in strips for text in strip.cells[row]] for row in rows],
+        index=pd.MultiIndex.from_tuples(names) if stubs > 1 else [title for (title,) in names],
+        columns=[text for head, strip in zip(heads, strips, strict=True) for text in strip.heading(head)],
     )
     body = frame.style.to_latex(
         hrules=True,
         clines="skip-last;index" if stubs > 1 else None,
         multirow_align="t",
-        column_format="l" * stubs + "r" * len(sheet.columns),
-        position="t",
+        column_format="l" * stubs + "".join(letters),
+        position="tp",  # what is too tall for the top of a page would wait for the end of the document
         position_float="centering",
-        caption=_caption(sheet),
-        label=f"tab:{sheet.name}",
+        caption=continued(sheet) if rows.start else caption(sheet)[0],
+        label=None if rows.start else f"tab:{sheet.name}",
         environment="table*" if _wide(sheet) else None,
     )
-    body = _ruled(body, stubs)
-    packages = ["booktabs", *(["graphicx"] if _fitted(sheet) else []), *(["multirow"] if stubs > 1 else [])]
-    needs = " and ".join(rf"\usepackage{{{package}}}" for package in packages)
-    todo = "".join(f"% to fill an empty cell: {command}\n" for command in commands(sheet)) if sheet.laid_out else ""
-    body = _spanned(body, sheet, stubs) if detailed(sheet) else body
-    return f"% needs {needs}\n{todo}{_shrunk(body) if _fitted(sheet) else body}"
+    body = _ruled(body.replace(f" & {JOINED}", ""), stubs)
+    body = _spanned(body, sheet, strips, stubs) if detailed(sheet) else body
+    body = _before(body, r"\begin{tabular}", f"{SETUP}\n") if letters[0].startswith("S") else body
+    body = _before(body, r"\caption", "\\addtocounter{table}{-1}\n") if rows.start else body
+    return _shrunk(body) if _fitted(sheet) else body
 
 
 def _wide(sheet: Sheet) -> bool:
@@ -83,13 +100,11 @@ def _fitted(sheet: Sheet) -> bool:
 
 def _shrunk(body: str) -> str:
     """A table no wider than its place."""
-    return body.replace(r"\begin{tabular}", _SHRINK + r"\begin{tabular}").replace(r"\end{tabular}", r"\end{tabular}}")
+    return _before(body, r"\begin{tabular}", _SHRINK).replace(r"\end{tabular}", r"\end{tabular}}")
 
 
-def _stub(sheet: Sheet, line: Line, *, several: bool) -> tuple[str, ...]:
-    """What names a line: its group, its title, and which numbers it shows where there are two kinds."""
-    group = (escape(line.group),) if sheet.groups else ()
-    return (*group, escape(line.title), *((line.numbers,) if several else ()))
+def _before(body: str, mark: str, text: str) -> str:
+    return body.replace(mark, text + mark, 1)
 
 
 def _ruled(body: str, stubs: int) -> str:
@@ -101,47 +116,16 @@ def _ruled(body: str, stubs: int) -> str:
     return "\n".join(kept).replace("\\midrule\n\\bottomrule", r"\bottomrule") + "\n"
 
 
-def _spanned(body: str, sheet: Sheet, stubs: int) -> str:
+def _spanned(body: str, sheet: Sheet, strips: Sequence[Strip], stubs: int) -> str:
     r"""A table with the headings of groups above its own."""
     top, rule, rest = body.partition("\\toprule\n")
-    heads, below, first = [""] * stubs, [], stubs + 1
+    heads, below, first, left = [""] * stubs, [], stubs + 1, iter(strips)
     for title, columns in spans(sheet):
-        last = first + len(columns) - 1
+        own = [next(left) for _ in columns]
+        last = first + sum(strip.width for strip in own) - 1
         grouped = bool(columns[0].group)
-        heads += [rf"\multicolumn{{{len(columns)}}}{{c}}{{{escape(title)}}}" if grouped else escape(title)]
+        heads += [over(own, escape(title), grouped=grouped)]
         below += [rf"\cmidrule(lr){{{first}-{last}}}"] if grouped else []
         first = last + 1
     above = f"{' & '.join(heads)} \\\\\n{' '.join(below)}\n"
     return top + rule + above + rest
-
-
-def escape(text: str) -> str:
-    """Text with LaTeX's special characters made harmless and the symbols of captions spelled out."""
-    escaped = text.replace("\\", "\0").translate(_ESCAPES).replace("\0", r"\textbackslash{}")
-    for symbol, command in _SYMBOLS.items():
-        escaped = escaped.replace(symbol, command)
-    return escaped
-
-
-def _heading(sheet: Sheet, column: Column) -> str:
-    text = lower_heading(sheet, column) if detailed(sheet) else heading(sheet, column.key)
-    return escape(text).replace("n=", "$n$=")
-
-
-def _text(sheet: Sheet, line: Line, column: Column, rank: int) -> str:
-    cell = sheet.cells[line.row, column.key]
-    number = text(cell, line.numbers, column.decimals)
-    if not number:
-        return "--"
-    marked = {1: rf"\textbf{{{number}}}", 2: rf"\underline{{{number}}}" if sheet.laid_out else number}.get(rank, number)
-    mark = escape(MARKS[cell.verdict]) if line.numbers != "published" else ""
-    difference = step(sheet, line, column)
-    interval = "" if column.detail else bounds(cell, line.numbers, column.decimals)
-    small = (rf"{{\scriptsize {aside}}}" for aside in (difference, interval) if aside)
-    return " ".join((f"{marked}{mark}", *small))
-
-
-def _caption(sheet: Sheet) -> str:
-    notes = (note.rstrip(".") for note in (*sheet.notes, *verdicts(sheet), *doubts(sheet)))
-    sentences = [sheet.title, *sheet.protocol, legend(sheet).rstrip("."), *notes]
-    return escape(". ".join(sentences) + ".")

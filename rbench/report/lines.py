@@ -1,7 +1,8 @@
 """Rows of sheets as lines of printed tables: measured numbers, those of papers, both, or what is between them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal, get_args
 
 from rbench.errors import unknown
@@ -38,6 +39,19 @@ def lines(sheet: Sheet, kinds: tuple[Numbers, ...]) -> Iterator[Line]:
             yield Line(row, kind, title, sheet.groups.get(row, ""))
 
 
+def parts(shown: Sequence[Line], room: int) -> list[list[Line]]:
+    """Lines in parts of at most `room`, split between groups, or inside those that do not fit; rows stay whole."""
+    found: list[list[Line]] = [[]]
+    for _, run in groupby(shown, lambda line: line.group or line.row):
+        group = list(run)
+        whole = [group] if len(group) <= room else [list(row) for _, row in groupby(group, lambda line: line.row)]
+        for block in whole:
+            if found[-1] and len(found[-1]) + len(block) > room:
+                found.append([])
+            found[-1] += block
+    return found
+
+
 def amount(cell: Cell, numbers: Numbers) -> float | None:
     """What a cell shows, in percent or in the unit of the paper; None where there is nothing."""
     score, printed = cell.score, cell.printed
@@ -66,8 +80,8 @@ def bounds(cell: Cell, numbers: Numbers, decimals: int) -> str:
 
 
 def step(sheet: Sheet, line: Line, column: Column) -> str:
-    """The difference to the row that this one is compared with, as "(+0.95)"; empty where there is none."""
-    other = sheet.versus.get(line.row)
+    """The difference to the row that this one is compared with, as "(+0.95)"; empty where there is none to show."""
+    other = sheet.versus.get(line.row) if column.versus else None
     if other is None or line.numbers == "difference":
         return ""
     ours, theirs = (amount(sheet.cells[row, column.key], line.numbers) for row in (line.row, other))

@@ -17,7 +17,7 @@ from rbench.planner import Variant
 from rbench.progress import progress_bar
 from rbench.sources import data_source, dataset_of, loaded
 from rbench.studies.asking import Asking
-from rbench.studies.series import axis_of, expanded
+from rbench.studies.series import axis_of, expanded, told
 from rbench.subject import device_of, subject_of
 from rbench.types import Call, Suite
 
@@ -74,12 +74,14 @@ def analyse(
     spec = catalog.suite(suite)
     call = Call(f"rbench.analysis.{name}:{name}", options or {})
     series = [each for model in dict.fromkeys(models) for each in expanded(model)]
+    titles = told([each.file for each in series])
     along = axis_of(name, models)
     ask = partial(_rows, catalog, spec, call, limit=limit, corruption=corruption, severity=severity, device=device)
     from rbench.analysis.shown import blocks
 
     with data_source(data_dir, download), interruptible():
-        frame = _frame([{**each.labels, **row} for each in series for row in ask(each.file, progress=progress)])
+        asked = zip(series, titles, strict=True)
+        frame = _frame([{**e.labels, **row} for e, title in asked for row in ask(e.file, title, progress=progress)])
         shown = min(limit, len(dataset_of(spec).labels))
         count = shown if _looks_itself(call) else sum(map(len, blocks(shown)))
     options_said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
@@ -122,6 +124,7 @@ def _rows(
     spec: Suite,
     call: Call,
     model: str,
+    title: str,
     *,
     limit: int,
     corruption: str,
@@ -157,7 +160,7 @@ def _rows(
     variants, shown = found, shower(network)
     rows = []
     with progress_bar(show=progress) as bar:
-        bar.begin(model, 0, len(variants) * len(shown))
+        bar.begin(title, 0, len(variants) * len(shown))
         for row in measured(variants, shown):
             rows.append(dict(row))
             bar.advance(1)

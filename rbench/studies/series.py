@@ -42,6 +42,22 @@ def expanded(model: str) -> list[Point]:
     return [Point(f"{name}@{words[word]}", {"model": model, "at": place}) for word, place in places.items()]
 
 
+def told(models: Sequence[str]) -> list[str]:
+    """What models are called where room is short: of "name@file" the end of the path that tells it from the others."""
+    parts = [model.partition("@") for model in models]
+    places = [PurePath(file.removesuffix(SUFFIX)).parts for _, _, file in parts]
+    named = zip(parts, places, strict=True)
+    return [f"{name}@{_end(place, places)}" if place else name for (name, _, _), place in named]
+
+
+def _end(place: tuple[str, ...], places: Sequence[tuple[str, ...]]) -> PurePath:
+    """The fewest parts at the end of a path that no other path ends in."""
+    others = [other for other in places if other != place]
+    depths = range(1, len(place))
+    alone = (depth for depth in depths if all(other[-depth:] != place[-depth:] for other in others))
+    return PurePath(*place[-next(alone, len(place)) :])
+
+
 def axis_of(analysis: str, models: Sequence[str]) -> str | None:
     """What the axis of models with a star is called, None without one: by "key=*" the key, by "folder/*" the folder.
 

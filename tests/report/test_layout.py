@@ -133,6 +133,7 @@ def test_numbers_differences_and_ranks_by_hand(sheet):
     assert bounds(sheet.cells["r2", "e:a"], "measured", 2) == "[23.00, 27.00]"
     assert (step(sheet, two, a), step(sheet, one, a), step(sheet, two, b)) == ("(-5.00)", "", "")
     assert step(sheet, replace(two, numbers="published"), b) == "(-0.01)"
+    assert step(sheet, two, replace(a, versus=False)) == ""
     assert ranks(sheet, a, "measured") == {"r2": 1, "r3": 1, "r1": 2}  # printed alike is alike
     assert ranks(sheet, a, "published") == {"r2": 1, "r1": 2}
     assert ranks(sheet, b, "published") == {"r1": 1, "r2": 2}
@@ -148,12 +149,17 @@ def test_a_doubt_stays_with_the_number_and_with_its_difference(sheet):
         assert row.count("‡") == marks, columns
         body = render(sheet, "latex", columns).partition(r"\midrule")[2]
         assert body.count(r"$^\ddagger$") == marks, columns
+        body = render(sheet, "latex-siunitx", columns).partition(r"\midrule")[2]
+        assert body.count(r"$^\ddagger$") == marks, columns
+    alone = {**sheet.cells, ("r1", "e:b"): replace(cell, printed=None)}
+    for form in ("latex", "latex-siunitx"):  # nothing to compare with, and no mark beside a dash
+        assert r"$^\ddagger$" not in render(replace(sheet, cells=alone), form, "difference").partition(r"\midrule")[2]
 
 
 def test_latex_has_groups_of_rows_and_columns_bold_and_underline(sheet):
     text = render(sheet, "latex", "both")
     assert r"\multirow[t]{4}{*}{G} & \multirow[t]{2}{*}{One \& all} & published & \underline{31.00} &" in text
-    assert r" & \multirow[t]{2}{*}{Two} & published & \textbf{24.50} {\scriptsize (-6.50)} &" in text
+    assert r" & \multirow[t]{2}{*}{Two} & published & \textbf{24.50} {\scriptsize ($-$6.50)} &" in text
     assert r" &  &  & \multicolumn{2}{c}{E} \\" + "\n" + r"\cmidrule(lr){4-5}" in text
     body = text.partition(r"\midrule")[2].splitlines()
     assert body.count(r"\midrule") == 1  # between the groups, not after the last
@@ -242,10 +248,11 @@ def test_plain_tables_show_what_cards_report(tmp_path):
 
 def test_rows_of_models_and_columns_of_scores_may_have_titles_and_groups(tmp_path):
     rows = (TableRow("AT", "A", "at-digits"), TableRow("EWS", "A", "ews-digits", versus="AT"))
-    spec = TableSpec("t", "T", (TableColumn("PGD", "Attacked", "digits-linf:pgd20"),), rows=rows)
+    spec = TableSpec("t", "T", (TableColumn("PGD", "Attacked", "digits-linf:pgd20", versus=False),), rows=rows)
     sheet = collect(Catalog.find(), spec, tmp_path, Variant())
     assert (sheet.rows, sheet.versus) == ((("at-digits", "AT"), ("ews-digits", "EWS")), {"ews-digits": "at-digits"})
-    assert (sheet.columns[0].title, sheet.columns[0].group, sheet.columns[0].detail) == ("PGD", "Attacked", False)
+    column = sheet.columns[0]
+    assert (column.title, column.group, column.detail, column.versus) == ("PGD", "Attacked", False, False)
     with pytest.raises(UsageError, match="either `models` or `rows`"):
         replace(spec, models=("at-digits",))
 

@@ -9,7 +9,7 @@ import pytest
 
 from rbench.pages import Cell, Column, Sheet
 from rbench.report import FORMATS, render
-from rbench.report.latex import escape
+from rbench.report.latex_texts import escape
 from rbench.stats import wilson
 from rbench.types import Finding, Score
 
@@ -54,8 +54,8 @@ def test_all_formats_print_the_same_numbers(sheet):
         row, cell = rows[model, column], cells[model][column]
         assert tuple(f"{100 * float(row[key]):.1f}" for key in ("value", "low", "high")) == numbers
         assert tuple(f"{100 * v:.1f}" for v in (cell["value"], *cell["interval"])) == numbers
-        for form in ("terminal", "markdown", "latex"):
-            text = re.sub(r"\\textbf|\\scriptsize|\\d?dagger|[*$^†‡{}]", "", render(sheet, form))
+        for form in ("terminal", "markdown", "latex", "latex-siunitx"):
+            text = re.sub(r"\\textbf|\\bfseries|\\scriptsize|\\d?dagger|[*$^†‡{}~&]", "", render(sheet, form))
             assert re.search(rf"{numbers[0]} +\[{numbers[1]}, {numbers[2]}\]", text)
 
 

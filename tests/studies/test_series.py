@@ -7,7 +7,7 @@ import safetensors.torch
 from rbench import studies
 from rbench.catalog import Catalog
 from rbench.errors import MissingError, UsageError
-from rbench.studies.series import axis_of, expanded
+from rbench.studies.series import axis_of, expanded, told
 
 
 @pytest.fixture
@@ -76,3 +76,13 @@ def test_dependence_by_epoch_is_that_of_each_file(epochs, tmp_path):
     alone = asked("at-digits", "standard-digits")
     assert by[0] == by[2] == list(alone[alone.model == "at-digits"].bits)
     assert by[10] == list(alone[alone.model == "standard-digits"].bits)
+
+
+def test_the_progress_of_an_analysis_shows_what_tells_files_apart(epochs, capsys):
+    assert told(["a", "b@/x/1/w.safetensors", "b@/x/2/w.safetensors", "c@/x/v"]) == ["a", "b@1/w", "b@2/w", "c@v"]
+    assert told(["a@/x/w.safetensors", "b@/x/w.safetensors", "a@/w"]) == ["a@x/w", "b@x/w", "a@/w"]
+    assert told(["a@y/w.pt", "a@x/y/w.pt"]) == ["a@y/w.pt", "a@x/y/w.pt"]
+    models = [f"at-digits@{epochs}/{epoch}.safetensors" for epoch in (0, 10)]
+    studies.analyse("confidence", models, "digits-linf", limit=2, progress=True, options={"subnets": 1})
+    shown = capsys.readouterr().err
+    assert ("at-digits@0 " in shown, "at-digits@10 " in shown, str(epochs.parent) in shown) == (True, True, False)

@@ -1,0 +1,76 @@
+"""Texts of LaTeX tables: special characters made harmless, headings, cells and captions."""
+
+import re
+from collections.abc import Sequence
+from textwrap import wrap
+
+from rbench.pages import Column, Sheet
+from rbench.report.cells import MARKS, detailed, doubts, heading, legend, lower_heading, verdicts
+from rbench.report.lines import Line, bounds, step, text
+from rbench.report.strips import Entry, Face
+
+_ESCAPES = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
+_SYMBOLS = {
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
+    "L-inf": r"$\ell_\infty$",
+    "L2": r"$\ell_2$",
+}
+TIE = "\N{NO-BREAK SPACE}"
+LONGEST = 2500  # letters of a caption, which TeX first sets as one line: of more than five metres it makes an error
+STACKED = 11  # letters in a line of a heading, where there are many columns
+
+
+def escape(text: str) -> str:
+    """Text with LaTeX's special characters made harmless and the symbols of captions spelled out."""
+    escaped = text.replace("\\", "\0").translate(_ESCAPES).replace("\0", r"\textbackslash{}")
+    for symbol, command in _SYMBOLS.items():
+        escaped = escaped.replace(symbol, command)
+    return re.sub("`([^`]+)`", r"\\texttt{\1}", escaped)
+
+
+def heading_of(sheet: Sheet, column: Column, *, stacked: bool) -> str:
+    """The heading of a column, or its lower line where columns have groups; in several short lines if `stacked`."""
+    words = lower_heading(sheet, column) if detailed(sheet) else heading(sheet, column.key)
+    tied = re.sub(" (?=[↑↓])", TIE, words)  # an arrow stays with its word
+    pieces = wrap(tied, STACKED, break_long_words=False, break_on_hyphens=False) if stacked else [words]
+    text = r"\\".join(escape(piece).replace("n=", "$n$=").replace(TIE, "~") for piece in pieces)
+    return rf"\shortstack{{{text}}}" if len(pieces) > 1 else text
+
+
+def stub(sheet: Sheet, line: Line, *, several: bool) -> tuple[str, ...]:
+    """What names a line: its group, its title, and which numbers it shows where there are two kinds."""
+    group = (escape(line.group),) if sheet.groups else ()
+    return (*group, escape(line.title), *((line.numbers,) if several else ()))
+
+
+def entry(sheet: Sheet, line: Line, column: Column, rank: int) -> Entry:
+    """What a cell shows: the best is bold and, in the layout of a paper, the second best underlined."""
+    cell = sheet.cells[line.row, column.key]
+    number = text(cell, line.numbers, column.decimals)
+    if not number:
+        return Entry()
+    mark = escape(MARKS[cell.verdict]) if line.numbers != "published" else ""
+    interval = "" if column.detail else bounds(cell, line.numbers, column.decimals)
+    beside = tuple(filter(None, (step(sheet, line, column), interval)))
+    faces: dict[int, Face] = {1: "bold", 2: "underlined" if sheet.laid_out else ""}
+    return Entry(number, faces.get(rank, ""), mark, beside)
+
+
+def caption(sheet: Sheet) -> tuple[str, str]:
+    """Title, protocol, legend, verdicts and footnotes as sentences; the last two apart where all are too long."""
+    notes = [note.rstrip(".") for note in (*verdicts(sheet), *doubts(sheet))]
+    sentences = [sheet.title, *sheet.protocol, legend(sheet).rstrip("."), *(note.rstrip(".") for note in sheet.notes)]
+    whole = _told([*sentences, *notes])
+    return (whole, "") if len(whole) <= LONGEST else (_told(sentences), _told(notes))
+
+
+def _told(sentences: Sequence[str]) -> str:
+    return escape(". ".join(sentences) + ".")
+
+
+def continued(sheet: Sheet) -> str:
+    """The caption of a further part."""
+    return f"{escape(sheet.title)}, continued."
