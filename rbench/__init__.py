@@ -28,6 +28,7 @@ _PUBLIC = {
     "crosscheck": "rbench.studies",
     "compare": "rbench.comparing",
     "figure": "rbench.studies",
+    "gate": "rbench.gating",
     "explain": "rbench.api",
     "RbenchError": "rbench.errors",
     "Threat": "rbench.types",
