@@ -96,6 +96,11 @@ def least(distances: FloatArray, keep: float) -> npt.NDArray[np.bool_]:
     return chosen
 
 
+def enough(candidates: int, share: float) -> bool:
+    """Whether so many candidates are enough for a linear classifier of this share of them."""
+    return int(share * candidates) >= FOLDS
+
+
 def linear(bits: FloatArray, robust: npt.ArrayLike, share: float) -> Linear | None:
     """Finding 1: a linear classifier of the `share` of candidates that are most and of those that are least robust.
 
@@ -106,9 +111,9 @@ def linear(bits: FloatArray, robust: npt.ArrayLike, share: float) -> Linear | No
     from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 
     order = np.argsort(np.asarray(robust, dtype=float), kind="stable")
-    count = int(share * len(order))
-    if count < FOLDS:
+    if not enough(len(order), share):
         return None
+    count = int(share * len(order))
     rows = np.concatenate([order[-count:], order[:count]])
     x, y = bits[rows], np.repeat([1, 0], count)
     model, random = LogisticRegression(solver="liblinear"), np.random.default_rng(0)

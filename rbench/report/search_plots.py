@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rbench.candidates import NODE_EDGES, Search, read
-from rbench.findings import linear, thirds
+from rbench.findings import enough, linear, thirds
 from rbench.report.drawings import drawn
 from rbench.report.plot import canvas, colour, marker
 from rbench.report.searches import averaged
@@ -26,8 +26,8 @@ def drawings(search: Search, frame: "pd.DataFrame") -> "dict[str, Callable[[], F
         "fsp": partial(_fsp, search, tuned),
         "best-cells": partial(_best, search, tuned),
     }
-    if (found := linear(averaged(tuned), tuned.robust, search.share)) is not None:
-        made["operations"] = partial(_operations, search, found)
+    if enough(len(tuned), search.share):
+        made["operations"] = partial(_operations, search, tuned)
     return dict(sorted(made.items()))
 
 
@@ -72,8 +72,10 @@ def _fsp(search: Search, tuned: "pd.DataFrame") -> "Figure":
     return figure
 
 
-def _operations(search: Search, found: Any) -> "Figure":
+def _operations(search: Search, tuned: "pd.DataFrame") -> "Figure":
     """The weights of the linear classifier, an operation each, with bootstrap intervals."""
+    found = linear(averaged(tuned), tuned.robust, search.share)
+    assert found is not None  # noqa: S101 - there are enough candidates
     figure, (axes,) = canvas(8.4, 3.6)
     ends = ["older", "newer", "n0", "n1", "n2"]
     edges = [f"{ends[source]}-n{node}" for node, count in enumerate(NODE_EDGES) for source in range(count)]

@@ -78,11 +78,14 @@ def drawing(
 
     spec = _of(catalog.study(name), seeds)
     missing = sum(not each.is_file() for each in _weights(catalog, spec, root))
+    words = f"rbench study {name}" + (f" --seeds {seeds}" if seeds is not None else "")
     if missing:
-        words = f"rbench study {name}" + (f" --seeds {seeds}" if seeds is not None else "")
         raise MissingError(f"study {name!r} lacks {missing} trainings; make them: {words}")
-    with data_source(means.data_dir, means.download), interruptible():
-        found, rows = _compared(catalog, spec, root, means)
+    try:
+        with data_source(means.data_dir, means.download), interruptible():
+            found, rows = _compared(catalog, spec, root, means)
+    except StoreError as error:
+        raise MissingError(f"study {name!r} has evaluations of older code; make them anew: {words} --fresh") from error
     made = drawings(found, rows)
     made["errors"] = partial(errors, found)
     if figure not in made:

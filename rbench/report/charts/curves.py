@@ -63,7 +63,7 @@ def _values(
 
 
 def _drawn(catalog: Catalog, suite: Suite, score: str, points: tuple[Point, ...], frame: "pd.DataFrame") -> Any:
-    figure, (axes,) = canvas(7.2, 4.2)
+    figure, (axes,) = canvas(6.4, 4.8)
     small = suite.rules.norm == "linf"
     for index, (model, own) in enumerate(frame.groupby("model", sort=False)):
         look = {"color": colour(index), "linestyle": style(index)}
@@ -75,7 +75,7 @@ def _drawn(catalog: Catalog, suite: Suite, score: str, points: tuple[Point, ...]
     norm = r"$\ell_\infty$, in 1/255" if small else r"$\ell_2$"
     title = next(each.title or each.name for each in suite.scores if each.name == score)
     axes.set(xlabel=rf"$\epsilon$ ({norm})", ylabel=f"{title}: accuracy (%)", ylim=(-2, 102))
-    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     figure.suptitle(f"{suite.name}@{suite.version}, n = {frame.n.max()}, 95% intervals", fontsize=9)
     return figure
 

@@ -34,7 +34,7 @@ def scatter(
         if name not in models:
             raise unknown("model", name, models, "arrows")
     across, up = sheet.columns
-    figure, (axes,) = canvas(7.6, 4.4)
+    figure, (axes,) = canvas(7.6, 4.6 + 0.2 * -(-len(models) // 2))
     where = {m: (100 * _score(sheet, m, across).value, 100 * _score(sheet, m, up).value) for m in models}
     for start, end in arrows:
         look = {"arrowstyle": "->", "color": "0.35", "shrinkA": 6, "shrinkB": 6}
@@ -44,11 +44,12 @@ def scatter(
         doubted = any(sheet.cells[model, column.key].verdict != "reliable" for column in (across, up))
         axes.errorbar(
             right, top, _bars(_score(sheet, model, up)), _bars(_score(sheet, model, across)), fmt=_mark(index),
-            color=colour(index), capsize=2, label=title, markersize=6, linewidth=1,
+            color=colour(index), capsize=2, markersize=6, linewidth=1,
             markerfacecolor="white" if doubted else colour(index),
         )  # fmt: skip
-    axes.set(xlabel=_label(across), ylabel=_label(up))
-    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
+        axes.plot([], [], _mark(index), color=colour(index), label=title)
+    axes.set(xlabel=_label(across, sheet), ylabel=_label(up, sheet))
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     figure.suptitle("\n".join((*sheet.protocol, f"95% intervals; {HOLLOW}")), fontsize=8)
     return Drawing(figure, _frame(sheet))
 
@@ -93,7 +94,7 @@ def _rows(axes: "Axes", sheet: Sheet, places: "np.ndarray[Any, Any]") -> None:
     axes.set_yticks(places, [title for _, title in sheet.rows], fontsize=9)
     axes.set(ylim=(-0.6, len(sheet.rows) - 0.4), xlabel="%")
     for index, column in enumerate(sheet.columns):
-        axes.plot([], [], marker(index), color=colour(index), label=_label(column))
+        axes.plot([], [], marker(index), color=colour(index), label=_label(column, sheet))
 
 
 def _score(sheet: Sheet, model: str, column: Column) -> Score:
@@ -112,10 +113,12 @@ def _mark(index: int) -> str:
     return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
 
 
-def _label(column: Column) -> str:
-    arrow = {True: " (higher is better)", False: " (lower is better)", None: ""}[column.higher_is_better]
-    suite = column.key.partition(":")[0]
-    return f"{column.title} of {suite} (%){arrow}"
+def _label(column: Column, sheet: Sheet) -> str:
+    """A score's title, with an arrow to the better side, and its suite where others are shown, too."""
+    arrow = {True: " \N{UPWARDS ARROW}", False: " \N{DOWNWARDS ARROW}", None: ""}[column.higher_is_better]
+    suites = {each.key.partition(":")[0] for each in sheet.columns}
+    of = f", {column.key.partition(':')[0]}" if len(suites) > 1 else ""
+    return f"{column.title}{of} (%){arrow}"
 
 
 def _frame(sheet: Sheet) -> "pd.DataFrame":
