@@ -1,33 +1,27 @@
 """The verb `gate`: has a score dropped below that of a baseline? Images are attacked until it is known."""
 
 import os
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from rbench import snapshot
 from rbench.api import evaluate, runs_root
 from rbench.catalog import Catalog
 from rbench.errors import InterruptedRunError, RbenchError, UsageError, unknown
-from rbench.evaluating import Task, interruptible, source_of, task_of
+from rbench.evaluating import Means, Task, interruptible, task_of
 from rbench.judging import Gated, Judge, together
 from rbench.pairing import PAIRED
 from rbench.planner import Variant
-from rbench.progress import progress_bar
+from rbench.sampling import one_by_one, sampler
 from rbench.snapshot import Snapshot
 from rbench.sources import data_source, dataset_of
 from rbench.store import Run
-from rbench.subject import device_of, subject_of, undisturbed, workers_for
-from rbench.types import FloatArray, IntArray, Job, Outcomes, ScoreSpec, Suite
-from rbench.workers import Workers
+from rbench.subject import subject_of
+from rbench.types import FloatArray, IntArray, Outcomes, ScoreSpec, Suite
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from rbench.bench import Bench
 
 BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "BRANCH_NAME")  # of CI systems
 
@@ -57,6 +51,7 @@ def gate(
     catalog = catalog or Catalog.find()
     spec = catalog.gate(name)
     suite = catalog.suite(spec.suite)
+    one_by_one(suite)
     scores = {each.name: scored(suite, each.name, name) for each in spec.scores}
     held = snapshot.read(baseline_path(catalog, name, baseline), f"rbench baseline save {name}")
     at = branch if branch is not None else next((os.environ[key] for key in BRANCHES if os.environ.get(key)), "")
@@ -73,7 +68,7 @@ def gate(
         judge = Judge(spec, scores, held)
         reason, passes = "", 0
         try:
-            for found, cost in _looks(task, judge, most, batch, workers, device, progress=progress):
+            for found, cost in _looks(task, judge, most, Means(batch, workers, device, progress)):
                 judge.see(*found)
                 passes += cost
         except InterruptedRunError:
@@ -129,58 +124,21 @@ def scored(suite: Suite, name: str, gate: str) -> ScoreSpec:
 
 
 def _looks(
-    task: Task,
-    judge: Judge,
-    most: int,
-    batch: int | None,
-    workers: int | None,
-    device: str | None,
-    *,
-    progress: bool,
+    task: Task, judge: Judge, most: int, means: Means
 ) -> Iterator[tuple[tuple[IntArray, dict[str, FloatArray]], int]]:
     """The next images and the candidate's errors on them, and what they cost, until all is decided or spent."""
-    from rbench.bench import set_up
-
-    jobs = {job.probe.name: job for job in task.jobs}
-    needed = [jobs[name].probe for name in judge.probes]
-    place = device_of(device, task.subject.module)
-    source = source_of(task.suite, task.subject, task.surrogates, task.dataset.digest, judge.gate.seed, place)
-    count = workers_for(workers, task.subject, place)
-    size = batch or judge.gate.look
-    with progress_bar(show=progress) as bar, undisturbed(task.subject.module, place):
-        bench = set_up(source, needed, task.n, size, bar.tick)
-        with Workers(count, partial(set_up, source, needed, task.n, size), bench, bar.tick) as pool:
-            bar.begin(judge.gate.name, 0, most)
-            while judge.probes and judge.seen < most:
-                samples = judge.order[judge.seen : min(judge.seen + judge.gate.look, most)]
-                tasks = [(jobs[probe], part) for probe in judge.probes for part in _parts(samples, count)]
-                found = [outcomes for results in pool.map(_named, tasks) for outcomes in results]
-                yield _errors(samples, found)
-                bar.advance(len(samples))
+    with sampler(task, judge.probes, means, judge.gate.look, judge.gate.name, most) as ask:
+        while judge.probes and judge.seen < most:
+            samples = judge.order[judge.seen : min(judge.seen + judge.gate.look, most)]
+            found = ask(judge.probes, samples)
+            cost = sum(int(each.forwards.sum() + each.backwards.sum()) for each in found.values())
+            yield (samples, {probe: _errors(outcomes, samples) for probe, outcomes in found.items()}), cost
 
 
-def _named(bench: "Bench", job: Job, group: Sequence[range]) -> list[tuple[str, Outcomes]]:
-    """The outcomes of blocks, each with the name of its probe."""
-    from rbench.engine import run_blocks
-
-    return [(job.probe.name, outcomes) for outcomes in run_blocks(bench, job, group)]
-
-
-def _parts(samples: IntArray, count: int) -> Iterator[list[range]]:
-    """Images in as many parts as there are workers; every image is a block of its own."""
-    for part in np.array_split(samples, min(count, len(samples))):
-        yield [range(int(sample), int(sample) + 1) for sample in part]
-
-
-def _errors(
-    samples: IntArray, found: Sequence[tuple[str, Outcomes]]
-) -> tuple[tuple[IntArray, dict[str, FloatArray]], int]:
-    """The errors of images by probe, in the order of the images, and the passes that they took."""
-    known = {(probe, int(outcomes.sample[0])): float((~outcomes.correct).mean()) for probe, outcomes in found}
-    probes = dict.fromkeys(probe for probe, _ in found)
-    errors = {probe: np.array([known[probe, int(sample)] for sample in samples]) for probe in probes}
-    cost = sum(int(outcomes.forwards.sum() + outcomes.backwards.sum()) for _, outcomes in found)
-    return (samples, errors), cost
+def _errors(outcomes: Outcomes, samples: IntArray) -> FloatArray:
+    """The error of each image: the share of its rows that are wrong."""
+    wrong = (~outcomes.correct).reshape(len(samples), -1)
+    return wrong.mean(axis=1)
 
 
 def _notes(held: Snapshot, task: Task) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Verbs about evaluations: plan, eval and check."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -65,6 +66,10 @@ def evaluate(
     download: words.Download = False,
     fresh: words.Fresh = False,
     allow_partial: words.AllowPartial = False,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="AutoAttack on as few images as bound the worst case to so many points: 0.5."),
+    ] = None,
     strict: words.Strict = False,
     form: words.Form = "terminal",
     columns: words.Columns = None,
@@ -90,6 +95,7 @@ def evaluate(
     }  # fmt: skip
     if table is not None:
         own = {"--weights": weights, "--probe": probe, "--backend": backend, "--allow-partial": allow_partial}
+        own |= {"--precision": str(precision or "")}
         alone(table, {"--suite": suite, "--model": model, **own, "a curve of several --eps": "," in (eps or "")})
         fill(table, "json" if as_json else form, columns, {**options, "eps": eps}, strict=strict)
         _warn(limit)
@@ -99,6 +105,10 @@ def evaluate(
         raise UsageError(f"--columns goes with --table; for a suite: rbench table {suite} --columns {columns}.")
     options |= {"weights": weights, "probes": probe or (), "backend": backend, "allow_partial": allow_partial}
     result: Evaluation | studies.CurveStudy
+    if precision is not None:
+        _survey(model, suite, precision, eps, form, options)
+        _warn(limit)
+        return
     if eps is not None and "," in eps:
         result = studies.security_curve(model, suite, eps, **options)
     else:
@@ -111,6 +121,21 @@ def evaluate(
     _warn(limit)
     if strict and result.verdict != "reliable":
         raise typer.Exit(UNDECIDED)
+
+
+def _survey(model: str, suite: str, precision: float, eps: str | None, form: str, options: Mapping[str, Any]) -> None:
+    """An evaluation by the cheap probes, and what AutoAttack on some images says of all."""
+    from rbench.report import render
+    from rbench.surveying import survey
+
+    asked = {"--probe": options["probes"], "--backend": options["backend"], "--allow-partial": options["allow_partial"]}
+    for word, value in {**asked, "a curve of several --eps": "," in (eps or "")}.items():
+        if value:
+            raise UsageError(f"--precision goes without {word}.")
+    shared = {key: value for key, value in options.items() if key not in ("probes", "backend", "allow_partial")}
+    found = survey(model, suite, precision, eps=eps, **shared)
+    typer.echo(render(found.evaluation.sheet, form), nl=False)
+    typer.echo(f"\n{found.text}")
 
 
 def _warn(limit: int | None) -> None:
