@@ -98,8 +98,7 @@ DISTILLED += [f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn") for data
 DISTILLED += [f"mtard-{arch}-cifar10" for arch in ("resnet18", "swin-tiny", "swin-small")]
 ROWS += [*AWNETS, *SEPARATE, *DISTILLED, "mtard-digits"]
 # Not on the shelf: supernets, which searches train, and ablations, which `rbench train` makes.
-UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits", "separate-net-digits"}
-UNPUBLISHED |= {f"awnet-beta{beta}-digits" for beta in (1, 2, 4)}
+UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits", "awnet-beta1-digits", "awnet-beta2-digits"}
 
 UNTRAINED = {"robnet-large-imagenet", "free-at-resnet50-imagenet"}  # by a method that the trainer does not have
 
