@@ -19,7 +19,7 @@ FINEST = 1e-4  # of the ends of an interval
 
 @dataclass
 class Bet:
-    """Two bets about the mean D of `items` differences: that D > `delta`, and that D < `delta`.
+    """Two bets about the mean D of `items` differences: that D > `delta`, and that D <= `delta`.
 
     `above` is the most that the first was ever worth, `below` the second, as multiples of what was staked; infinite
     where what was seen leaves no other way.
@@ -52,9 +52,13 @@ class Bet:
         totals = self.total + np.cumsum(z)
         left = self.items - self.drawn - np.arange(1, len(z) + 1)
         mean = (bound - totals + z) / (left + 1)  # of what was left before each draw
-        self.above = max(self.above, self._worth(0, z, mean), np.inf if (totals > bound + ROUNDING).any() else 0.0)
+        self.above = max(
+            self.above, self._worth(0, z, mean), np.inf if (totals > bound + self.items * ROUNDING).any() else 0.0
+        )
         self.below = max(
-            self.below, self._worth(1, 1 - z, 1 - mean), np.inf if (totals + left < bound - ROUNDING).any() else 0.0
+            self.below,
+            self._worth(1, 1 - z, 1 - mean),
+            np.inf if (totals + left <= bound + self.items * ROUNDING).any() else 0.0,
         )
         self.drawn, self.total = self.drawn + len(z), float(totals[-1])
 
@@ -88,15 +92,12 @@ def bounds(differences: npt.ArrayLike, items: int, alpha: float = 0.05) -> tuple
     return ends[0], ends[1]
 
 
-def draws_needed(items: int, delta: float, alpha: float = 0.05) -> int | None:
-    """How many equal outcomes in a row show that the mean is below delta > 0; None if not even all of them do."""
-    low, high = 1, items + 1
+def draws_needed(items: int, delta: float, alpha: float = 0.05) -> int:
+    """How many equal outcomes in a row show that the mean is at most delta > 0; all of them do for certain."""
+    low, high = 1, items
     while low < high:
         middle = (low + high) // 2
         bet = Bet(items, delta)
-        bet.see(np.zeros(min(middle, items)))
-        if bet.below >= 1 / alpha:
-            high = middle
-        else:
-            low = middle + 1
-    return low if low <= items else None
+        bet.see(np.zeros(middle))
+        low, high = (low, middle) if bet.below >= 1 / alpha else (middle + 1, high)
+    return low

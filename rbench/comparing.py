@@ -8,10 +8,11 @@ import numpy as np
 
 from rbench.api import runs_root
 from rbench.catalog import Catalog
+from rbench.current import identity
 from rbench.errors import UsageError
 from rbench.files import write_atomically
 from rbench.pairing import Difference, Side, differences, side_of
-from rbench.planner import Variant
+from rbench.planner import Variant, runs_option
 from rbench.sheet import protocol_of
 from rbench.sources import data_source, dataset_of
 from rbench.types import Suite
@@ -52,8 +53,9 @@ def compare(
     `UsageError` for runs of different protocols, data or code, by name.
     """
     catalog = catalog or Catalog.find()
-    variant = Variant(seed, limit, eps, backend=backend, probes=tuple(dict.fromkeys(probes)))
-    asked, root = catalog.suite(suite), runs_root(runs)
+    root = runs_root(runs)
+    variant = Variant(seed, limit, eps, None, backend, tuple(dict.fromkeys(probes)), options=runs_option(root))
+    asked = catalog.suite(suite)
     spec = variant.apply(asked)
     sides = (side_of(catalog, root, asked, first, variant), side_of(catalog, root, asked, second, variant))
     for side in sides:
@@ -61,20 +63,32 @@ def compare(
             raise UsageError(f"{side.name} is a run of {side.manifest.get('suite')}, not of suite {suite!r}.")
     found = differences(spec, sides, scores)
     total = int(sides[0].manifest["total"])
+    asked_for = {"suite": identity(spec), "seed": seed, "samples": total if limit is None else min(limit, total)}
+    for key, wanted in asked_for.items():  # folders of runs are what they are, whatever the options say
+        if (held := sides[0].manifest[key]) != wanted:
+            raise UsageError(
+                f"{sides[0].name}: its {key} is {held}, not {wanted}; name --eps, --seed or --limit as it has."
+            )
     return Pairing(spec, sides, protocol_of(spec, variant, total), tuple(found))
+
+
+def drawable(path: Path) -> None:
+    """Raise `UsageError` for a picture of another form than PNG or PDF."""
+    if path.suffix not in (".png", ".pdf"):
+        raise UsageError(f"{path}: name a file that ends in .png or .pdf.")
 
 
 def draw(pairing: Pairing, score: str, path: Path, data_dir: str | Path | None = None) -> None:
     """Write a PNG or PDF of the images on which both sides differ by a score: only the first is right, then the other.
 
-    Raises `UsageError` for another ending.
+    Raises `UsageError` for another ending, or if there is no such image.
     """
     from rbench.report.discordant import caption, discordant
     from rbench.report.plot import written
 
-    form = path.suffix.removeprefix(".")
-    if form not in ("png", "pdf"):
-        raise UsageError(f"{path}: name a file that ends in .png or .pdf.")
+    drawable(path)
+    if not any(pairing[score].discordant):
+        raise UsageError(f"nothing is drawn: both sides agree on every image by {score!r}.")
     samples = np.array([sample for side in pairing[score].discordant for sample in side], dtype=np.int64)
     with data_source(data_dir, download=False):
         dataset = dataset_of(pairing.suite)
@@ -87,7 +101,7 @@ def draw(pairing: Pairing, score: str, path: Path, data_dir: str | Path | None =
     names = " and ".join(f"{letter} = {side.name}" for letter, side in zip("AB", pairing.sides, strict=True))
     figure = discordant(images, captions, f"{pairing.suite.name}:{score}, on which {names} differ")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, written(figure, "png" if form == "png" else "pdf"))
+    write_atomically(path, written(figure, "png" if path.suffix == ".png" else "pdf"))
 
 
 def _taken(side: Side, pairing: Pairing, score: str) -> dict[int, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rbench import snapshot
 from rbench.api import evaluate, runs_root
 from rbench.catalog import Catalog
-from rbench.errors import InterruptedRunError, RbenchError, UsageError, unknown
+from rbench.errors import AttackError, MissingError, ModelError, StoreError, UsageError, unknown
 from rbench.evaluating import Means, Task, interruptible, task_of
 from rbench.judging import Gated, Judge, together
 from rbench.pairing import PAIRED
@@ -61,7 +61,8 @@ def gate(
         asked = variant.apply(suite)
         subject = subject_of(catalog, model if model is not None else spec.model, variant, asked)
         task = task_of(catalog, asked, subject, dataset_of(asked), variant, runs_root(None))
-        snapshot.agree(held, task.manifest, f"rbench baseline save {name}")
+        needed = {probe for score in scores.values() for probe in score.of}
+        snapshot.agree(held, task.manifest, needed, f"rbench baseline save {name}")
         most = min(x for x in (spec.budget, images, held.samples) if x is not None)
         if most < 1:
             raise UsageError(f"images = {most} must be at least 1.")
@@ -71,9 +72,7 @@ def gate(
             for found, cost in _looks(task, judge, most, Means(batch, workers, device, progress)):
                 judge.see(*found)
                 passes += cost
-        except InterruptedRunError:
-            raise
-        except RbenchError as error:
+        except (ModelError, AttackError) as error:
             reason = str(error)
     verdicts = tuple(judge.verdicts())
     outcome = together(verdicts) if not reason else "INCONCLUSIVE"
@@ -100,17 +99,21 @@ def save(
     suite = catalog.suite(spec.suite)
     chosen = {each.name: scored(suite, each.name, name) for each in spec.scores}
     path = baseline_path(catalog, name, baseline)
-    before = snapshot.read(path, "") if path.with_suffix(".json").is_file() else None
+    try:
+        before = snapshot.read(path, "")
+    except (MissingError, StoreError):  # there is none, or none that serves
+        before = None
     run = evaluate(model or spec.model, spec.suite, scores=tuple(chosen), seed=spec.seed, catalog=catalog, **options)
     probes = dict.fromkeys(probe for score in chosen.values() for probe in score.of)
     evidence = {probe: outcomes for probe, outcomes in run.evidence.items() if probe in probes}
     snapshot.save(path, Run(run.folder).manifest() or {}, {key: run.scores[key] for key in chosen}, evidence)
-    return path.with_suffix(".json"), before
+    return snapshot.json_of(path), before
 
 
 def baseline_path(catalog: Catalog, name: str, given: str | Path | None) -> Path:
     """Where the baseline of a gate lies: in the file given, or beside the gate's own."""
-    return Path(given) if given is not None else catalog.files("gates")[name]
+    path = Path(given) if given is not None else catalog.files("gates")[name]
+    return path.with_suffix("") if path.suffix in (".json", ".parquet", ".toml") else path
 
 
 def scored(suite: Suite, name: str, gate: str) -> ScoreSpec:
@@ -144,7 +147,7 @@ def _errors(outcomes: Outcomes, samples: IntArray) -> FloatArray:
 def _notes(held: Snapshot, task: Task) -> tuple[str, ...]:
     """What a reader must know besides: the baseline is of other code, or of these very weights."""
     notes = []
-    if held.pinned["code"] != task.manifest["code"]["rbench"]:
+    if held.pinned["code"]["rbench"] != task.manifest["code"]["rbench"]:
         notes.append("the baseline was evaluated by other code of rbench: update it by `rbench gate --update`.")
     if held.pinned["weights"] == task.manifest["weights"]:
         notes.append("these are the weights of the baseline.")

@@ -21,8 +21,8 @@ Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 class Verdict:
     """What is known of one score: its drop over the images seen, and an interval that holds at whatever look.
 
-    `table` counts the images that only the baseline got right, and only the candidate. `needed` images would show that
-    nothing dropped if no image turned; None if not even all of them could.
+    `table` counts the images that only the baseline got right, and only the candidate. `needed` images would pass if no
+    image turned; `least` is the smallest delta that the images seen would pass if none of them had turned.
     """
 
     score: GateScore
@@ -31,7 +31,8 @@ class Verdict:
     interval: tuple[float, float]
     images: int
     table: Paired | None
-    needed: int | None
+    needed: int
+    least: float
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class Gated:
 
     @property
     def exit_code(self) -> int:
-        """0 for PASS, 1 for FAIL, 2 for INCONCLUSIVE, which is 0 where the policy says to warn."""
+        """0 for PASS, 1 for FAIL, 2 for INCONCLUSIVE, which is 0 where the policy says to warn, unless for an error."""
         if self.outcome == "INCONCLUSIVE":
-            return 0 if self.undecided == "warn" else 2
+            return 0 if self.undecided == "warn" and not self.reason else 2
         return int(self.outcome == "FAIL")
 
 
@@ -113,10 +114,11 @@ class Judge:
                 each,
                 outcomes[each.name],
                 float(drops.mean()) if len(drops) else 0.0,
-                bounds(drops, self.held.samples, self.gate.alpha),
+                bounds(drops, self.held.samples, 2 * self.gate.alpha),  # each end at the level of a verdict
                 len(drops),
                 table,
                 draws_needed(self.held.samples, each.delta, self.gate.alpha),
+                bounds(np.zeros(len(drops)), self.held.samples, 2 * self.gate.alpha)[1],
             )
 
 

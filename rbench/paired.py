@@ -7,6 +7,8 @@ from statistics import NormalDist
 from rbench.stats import CONFIDENCE, Interval
 
 _HALVINGS = 60
+MANY = 1000  # discordant images, above which whole numbers take too long
+FEWEST = 6.72  # the mean of a Poisson variable that is 5 or more with probability 0.8
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Paired:
         1947. Without any discordant image it is 1.
         """
         discordant, least = self.first + self.second, min(self.first, self.second)
+        if discordant > MANY:
+            from scipy.special import bdtr
+
+            return min(1.0, 2 * float(bdtr(least, discordant, 0.5)))
         tail = sum(math.comb(discordant, k) for k in range(least + 1))
         return min(1.0, 2 * tail / 2**discordant)
 
@@ -61,16 +67,20 @@ class Paired:
         excess = self.first - self.second - self.n * d
         linear = -self.first - self.second + (2 * self.n - self.first + self.second) * d
         second = (math.sqrt(max(linear**2 + 8 * self.n * self.second * d * (1 - d), 0.0)) - linear) / (4 * self.n)
+        second = max(second, 0.0, -d)  # a share, and so is that of the first: rounding must not make it less
         variance = self.n * (2 * second + d * (1 - d))
         if variance <= 0:
             return 0.0 if excess == 0 else math.copysign(math.inf, excess)
         return excess / math.sqrt(variance)
 
-    def least_drop(self, power: float = 0.8, alpha: float = 0.05) -> float:
-        """The smallest drop that a one-sided test of so many discordant images would find with that power.
+    @property
+    def least_drop(self) -> float:
+        """About the smallest drop that a one-sided test at 5% would find with power 0.8, at this discordance.
 
-        The normal approximation (z_alpha + z_power) sqrt(discordance / n); a gate on n images cannot see less.
+        The normal approximation 2.49 sqrt(discordance / n); but five lost images and none won are the fewest that the
+        exact test calls a drop, and five or more come with probability 0.8 if 6.72 are expected (Poisson).
         """
         normal = NormalDist()
-        share = max(self.first + self.second, 1) / self.n
-        return (normal.inv_cdf(1 - alpha) + normal.inv_cdf(power)) * math.sqrt(share / self.n)
+        share = (self.first + self.second) / self.n
+        usual = (normal.inv_cdf(0.95) + normal.inv_cdf(0.8)) * math.sqrt(share / self.n)
+        return min(1.0, max(usual, FEWEST / self.n))

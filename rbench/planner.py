@@ -214,6 +214,11 @@ def command(suite: str, model: str, variant: Variant) -> str:
     return _eval(["--suite", suite, "--model", model], variant)
 
 
+def runs_option(root: Path) -> tuple[str, ...]:
+    """The words of a command line that name a folder of runs which is not the usual one."""
+    return () if root == Path("runs") else ("--runs", str(root))
+
+
 def table_command(name: str, variant: Variant) -> str:
     """The command that runs all that a table lacks."""
     return _eval(["--table", name], variant)

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from rbench.errors import MissingError, StoreError, UsageError
-from rbench.files import digest_of, write_atomically
+from rbench.files import canonical_json, digest_of, write_atomically
 from rbench.types import FloatArray, Outcomes, Score
 
 FORMAT = 1
 MOST = 60_000.0  # which half precision can hold
-PINNED = ("format", "suite", "model", "weights", "data", "seed", "samples", "code", "rbench", "scores", "evidence")
+SAME = ("suite", "data", "seed", "samples", "views", "surrogates")  # of a baseline and what is compared with it
+PINNED = (*SAME, "format", "model", "weights", "code", "rbench", "scores", "evidence")
 
 
 @dataclass(frozen=True)
@@ -38,21 +39,30 @@ def save(
 ) -> None:
     """Write PATH.json and PATH.parquet; `manifest` is that of the run which the evidence is of."""
     rows = _rows(evidence, int(manifest["samples"]))
-    pinned = {key: manifest[key] for key in ("suite", "model", "weights", "data", "seed", "samples", "rbench")}
-    pinned |= {"format": FORMAT, "code": manifest["code"]["rbench"], "evidence": hashlib.sha256(rows).hexdigest()}
+    pinned = {key: manifest[key] for key in (*SAME, "model", "weights", "rbench")}
+    pinned |= {"format": FORMAT, "code": _code(manifest), "evidence": hashlib.sha256(rows).hexdigest()}
     pinned["scores"] = {
         name: {"value": round(score.value, 6), "low": round(score.interval[0], 6), "high": round(score.interval[1], 6)}
         for name, score in scores.items()
     }
     text = json.dumps({**pinned, "digest": digest_of(pinned)}, indent=1, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path.with_suffix(".parquet"), rows)
-    write_atomically(path.with_suffix(".json"), (text + "\n").encode())
+    write_atomically(_rows_of(path), rows)
+    write_atomically(json_of(path), (text + "\n").encode())
+
+
+def json_of(path: Path) -> Path:
+    """The JSON of the baseline called `path`."""
+    return path.with_name(f"{path.name}.json")
+
+
+def _rows_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.parquet")
 
 
 def read(path: Path, remedy: str) -> Snapshot:
     """The baseline of PATH.json; raises `MissingError` if there is none, `StoreError` if it is not as it was saved."""
-    file = path.with_suffix(".json")
+    file = json_of(path)
     if not file.is_file():
         raise MissingError(f"there is no baseline {file}; make it: {remedy}")
     try:
@@ -65,19 +75,31 @@ def read(path: Path, remedy: str) -> Snapshot:
         raise StoreError(f"{file} is not as it was saved: it was edited. Restore it, or make it anew: {remedy}")
     if pinned["format"] != FORMAT:
         raise StoreError(f"{file} has format {pinned['format']}, not {FORMAT}; make it anew: {remedy}")
-    rows = file.with_suffix(".parquet")
+    rows = _rows_of(path)
     content = rows.read_bytes() if rows.is_file() else b""
     if hashlib.sha256(content).hexdigest() != pinned["evidence"]:
         raise StoreError(f"{rows} is missing, or not the one that {file.name} was saved with; make both anew: {remedy}")
     return Snapshot(file, pinned, _errors(content))
 
 
-def agree(snapshot: Snapshot, manifest: Mapping[str, Any], remedy: str) -> None:
-    """Raise `UsageError` unless a baseline is of the same suite, data, seed and number of images as an evaluation."""
-    for key in ("suite", "data", "seed", "samples"):
-        old, new = snapshot.pinned[key], manifest[key]
-        if old != new:
+def agree(snapshot: Snapshot, manifest: Mapping[str, Any], probes: Iterable[str], remedy: str) -> None:
+    """Raise `UsageError` unless a baseline asked the same of the same images as an evaluation, and has its probes.
+
+    Code of others that the suite names is part of what is asked; that of rbench is told in a note.
+    """
+    own = [{**code, "rbench": ""} for code in (snapshot.pinned["code"], _code(manifest))]
+    pairs = {key: (snapshot.pinned[key], manifest[key]) for key in SAME} | {"code": (own[0], own[1])}
+    for key, (old, new) in pairs.items():
+        if canonical_json(old) != canonical_json(new):
             raise UsageError(f"{snapshot.path} is no baseline for this gate: its {key} is {old}, not {new}; {remedy}")
+    if lacking := sorted(set(probes) - snapshot.errors.keys()):
+        raise UsageError(f"{snapshot.path} has nothing of probe {lacking[0]!r}, which the gate needs; {remedy}")
+
+
+def _code(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The digests of code that a run asked by; that of the model itself may change, which is what a gate is for."""
+    model = (manifest.get("arch") or {}).get("use")
+    return {use: digest for use, digest in manifest["code"].items() if use != model}
 
 
 def _rows(evidence: Mapping[str, Outcomes], n: int) -> bytes:
@@ -92,7 +114,7 @@ def _rows(evidence: Mapping[str, Outcomes], n: int) -> bytes:
         wrong = np.bincount(outcomes.sample, weights=~outcomes.correct, minlength=n)
         margins = np.full(n, np.inf)
         np.minimum.at(margins, outcomes.sample, outcomes.margin)
-        columns[f"error:{probe}"] = (wrong / counts).astype(np.float32)
+        columns[f"error:{probe}"] = wrong / counts
         columns[f"margin:{probe}"] = margins.clip(-MOST, MOST).astype(np.float16)
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, compression="zstd")

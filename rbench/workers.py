@@ -95,8 +95,8 @@ def held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
-        if came:
-            signal.raise_signal(came[0])
+        for each in dict.fromkeys(came):
+            signal.raise_signal(each)
 
 
 def _begin(prepare: Callable[[Callable[[int], None]], Any], passes: "Synchronized[int]", parent: int) -> None:

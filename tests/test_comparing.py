@@ -75,7 +75,12 @@ def test_the_command_prints_lists_and_draws(root, tmp_path, capsys):
     assert (clean["score"], pgd20["first_only"], pgd20["second_only"]) == ("clean", [*ONLY_FIRST], [*ONLY_SECOND])
     assert pgd20["mcnemar_p"] == 14 / 64
     assert command([*words, "--draw", str(tmp_path / "a.jpg")]) == 3
-    assert "ends in .png or .pdf" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "ends in .png or .pdf" in told.err
+    assert not told.out
+    assert command([*words, "--score", "clean", "--draw", str(tmp_path / "b.png")]) == 3
+    assert "both sides agree on every image by 'clean'" in capsys.readouterr().err
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_what_is_not_there_or_stale_is_named_by_its_command(root):
@@ -107,6 +112,14 @@ def test_runs_of_other_protocols_are_refused_by_name(root, changed, said):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
     with pytest.raises(UsageError, match=said):
         compared(root, second=str(path.parent))
+
+
+@pytest.mark.parametrize(("options", "said"), [({"eps": "1/255"}, "its suite is"), ({"limit": 10}, "its samples is 500, not 10"), ({"seed": 1}, "its seed is 0, not 1")])  # fmt: skip # noqa: E501
+def test_folders_of_runs_are_no_other_protocol_than_the_options_say(root, options, said):
+    folders = [str(path.parent) for path in sorted((root / "digits-linf").glob("*/*/manifest.json"))]
+    with pytest.raises(UsageError, match=said):
+        compared(root, *folders, **options)
+    assert compared(root, *folders)["pgd20"].table.p_value == 14 / 64
 
 
 def test_scores_that_are_no_means_over_images_are_refused(tmp_path):

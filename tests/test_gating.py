@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from evidence import outcomes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quick import SUITE
@@ -121,7 +122,7 @@ def test_few_images_decide_nothing_and_it_says_how_many_would(made, capsys):
     assert out.startswith("INCONCLUSIVE: at-digits against the baseline of kept")
     assert "On branch 'release/1' the policy for an undecided gate is: it fails." in out
     needed = draws_needed(500, 0.05)
-    assert f"worst: {needed} images would show a drop of less than 5 points, if none of them turned." in out
+    assert f"worst: {needed} images would show a drop of at most 5 points, if none of them turned." in out
     found = gating.gate("kept", images=needed, branch="feature-1", catalog=catalog)
     assert by_name(found)["worst"].outcome == "PASS"
     assert (found.outcome, found.undecided, found.exit_code) == ("INCONCLUSIVE", "warn", 0)  # clean needs more
@@ -160,9 +161,32 @@ def test_an_update_prints_what_changes_and_gates_anew(made, copied, capsys):
 @pytest.mark.parametrize(("model", "said"), [("random", "different logits each time"), ("sometimes_nan", "NaN")])
 def test_a_model_that_misbehaves_is_inconclusive_with_the_reason(made, model, said):
     folder, catalog = made
-    found = gating.gate("kept", model=f"{folder / 'models.py'}:{model}", branch="release/1", catalog=catalog)
+    found = gating.gate("kept", model=f"{folder / 'models.py'}:{model}", branch="feature-1", catalog=catalog)
     assert (found.outcome, found.exit_code) == ("INCONCLUSIVE", 2)
     assert said in found.reason
+
+
+def test_what_the_user_got_wrong_is_no_outcome_of_a_gate(made, tmp_path):
+    folder, _ = made
+    words = ["gate", "kept", "--catalog", str(folder), "--branch", "feature-1", "--quiet"]
+    assert command([*words, "--device", "tpu"]) == 3
+    assert command([*words, "--weights", str(tmp_path / "none.safetensors")]) == 4
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights")
+    assert command([*words, "--weights", str(tmp_path / "bad.safetensors")]) != 0
+
+
+def test_baselines_may_have_dots_in_their_names(made, tmp_path):
+    _, catalog = made
+    evidence = {"clean": outcomes(np.ones(4))}
+    manifest = dict.fromkeys(snapshot.PINNED, "") | {"samples": 4, "code": {"rbench": "0"}}
+    for name in ("base.v1", "base.v2"):
+        path = gating.baseline_path(catalog, "kept", tmp_path / name)
+        snapshot.save(path, {**manifest, "model": name}, {}, evidence)
+    assert {each.name for each in tmp_path.iterdir()} == {
+        f"base.v{k}.{end}" for k in (1, 2) for end in ("json", "parquet")
+    }
+    path = gating.baseline_path(catalog, "kept", tmp_path / "base.v1.json")
+    assert snapshot.read(path, "").pinned["model"] == "base.v1"
 
 
 def test_a_baseline_that_cannot_serve_is_refused(made, copied):
@@ -181,6 +205,8 @@ def test_a_baseline_that_cannot_serve_is_refused(made, copied):
     gated(UsageError, "its samples is 400, not 500", samples=400)
     gated(UsageError, "its data is f, not 9", data="f")
     gated(StoreError, "has format 0", format=0)
+    gated(UsageError, "its surrogates is", surrogates={"a": ["b", {}]})
+    gated(UsageError, "its code is", code={"rbench": "0", "mine.py:attack": "1"})
     file.write_text(json.dumps({**whole, "seed": 3}))
     with pytest.raises(StoreError, match=r"it was edited. Restore it, or make it anew: rbench baseline save kept"):
         gating.gate("kept", baseline=copied, catalog=catalog)
@@ -190,6 +216,12 @@ def test_a_baseline_that_cannot_serve_is_refused(made, copied):
         gating.gate("kept", baseline=copied, catalog=catalog)
     file.write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
+        gating.gate("kept", baseline=copied, catalog=catalog)
+    bare = {"clean": outcomes(np.ones(500))}
+    snapshot.save(copied, {**whole, "code": {"rbench": "0"}}, {}, bare)
+    with pytest.raises(
+        UsageError, match="has nothing of probe 'first', which the gate needs; rbench baseline save kept"
+    ):
         gating.gate("kept", baseline=copied, catalog=catalog)
     file.unlink()
     with pytest.raises(MissingError, match=r"there is no baseline .*kept.json; make it: rbench baseline save kept"):
@@ -236,8 +268,9 @@ def test_when_all_images_were_seen_the_outcome_is_the_truth(pairs, delta):
     judge = Judge(gate, {"a": score("a")}, held({"a": before}))
     judge.see(judge.order, {"a": now[judge.order]})
     drop = (now - before).mean()
-    truth = "FAIL" if drop > delta + 1e-9 else "PASS" if drop < delta - 1e-9 else "INCONCLUSIVE"
-    assert together(tuple(judge.verdicts())) == truth
+    assert together(tuple(judge.verdicts())) == (
+        "FAIL" if drop > delta + 1e-9 else "PASS"
+    )  # a drop of delta is allowed
 
 
 def test_a_worst_case_turns_with_any_of_its_probes_and_a_mean_by_shares():
@@ -280,8 +313,8 @@ def test_a_wrong_decision_is_as_rare_as_alpha_says():
         for start in range(0, 100, 10):
             samples = judge.order[start : start + 10]
             judge.see(samples, {name: errors[samples] for name, errors in now.items()})
-        wrong += together(tuple(judge.verdicts())) != "INCONCLUSIVE"
-    assert wrong / times <= 0.2 + 3 * (0.2 * 0.8 / times) ** 0.5
+        wrong += together(tuple(judge.verdicts())) == "FAIL"
+    assert wrong / times <= 0.1 + 3 * (0.1 * 0.9 / times) ** 0.5
 
 
 def test_the_gate_of_this_project_has_a_baseline_of_today():

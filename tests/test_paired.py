@@ -4,10 +4,10 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from rbench.paired import Paired
 
@@ -29,6 +29,8 @@ def test_mcnemar_is_the_binomial_test_of_discordant_images(table):
 
 
 @given(TABLES, st.floats(-0.9, 0.9))
+@example(Paired(0, 0, 1), 2.354824689672132e-201)
+@example(Paired(3, 0, 4), -1e-9)
 def test_the_score_is_that_of_the_likeliest_table_with_that_difference(table, d):
     a, b, n = table.first, table.second, table.n
 
@@ -65,8 +67,17 @@ def test_it_covers_the_truth_about_as_often_as_it_says(p, q):
 
 def test_the_least_drop_is_the_formula():
     # 2.49 sqrt(discordance / n): 9% of 10,000 give 0.75 points, of 1,000 2.4 points
-    assert Paired(450, 450, 10_000).least_drop() == pytest.approx(0.0075, abs=5e-5)
-    assert Paired(45, 45, 1000).least_drop() == pytest.approx(0.0236, abs=1e-4)
+    assert Paired(450, 450, 10_000).least_drop == pytest.approx(0.0075, abs=5e-5)
+    assert Paired(45, 45, 1000).least_drop == pytest.approx(0.0236, abs=1e-4)
+    few = Paired(0, 0, 500).least_drop  # five lost and none won are the fewest that the exact test calls a drop
+    assert binomtest(4, 4, 0.5, "greater").pvalue > 0.05 > binomtest(5, 5, 0.5, "greater").pvalue
+    assert binom.sf(4, 500, few) == pytest.approx(0.8, abs=0.01)
+    assert Paired(0, 0, 2).least_drop == 1
+
+
+def test_many_discordant_images_take_no_time_and_give_the_same():
+    assert Paired(700, 900, 5000).p_value == pytest.approx(binomtest(700, 1600, 0.5).pvalue)
+    assert Paired(20_000, 20_000, 50_000).p_value == 1
 
 
 @pytest.mark.parametrize(("first", "second", "n"), [(-1, 0, 5), (0, -1, 5), (3, 3, 5), (0, 0, 0)])

@@ -31,6 +31,8 @@ def compare(
     from rbench.catalog import Catalog
     from rbench.report.pairs import pairs, rows
 
+    if draw is not None:
+        comparing.drawable(draw)
     found = comparing.compare(
         first, second, suite, scores=score or (), limit=limit, seed=seed, eps=eps, probes=probe or (), backend=backend,
         runs=runs, catalog=Catalog.find(catalog or ()),

@@ -49,7 +49,7 @@ def _save(name: str, **options: Any) -> None:
     from rbench.snapshot import read
 
     path, before = gating.save(name, **options)
-    typer.echo(changes(before, read(path, "")))
+    typer.echo(changes(before, read(path.with_suffix(""), "")))
     typer.echo(path)
 
 
@@ -91,6 +91,8 @@ def gate(
     found = gating.gate(name, images=images, branch=branch, **shared)
     shown: Any = json.dumps(gates.data(found), indent=1) if as_json else gates.text(found).rstrip("\n")
     typer.echo(shown)
+    for file_ in filter(None, (junit, summary)):
+        file_.parent.mkdir(parents=True, exist_ok=True)
     if junit is not None:
         junit.write_text(gates.junit(found), encoding="utf-8")
     if summary is not None:

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from rbench.judging import Gated, Verdict
 from rbench.snapshot import Snapshot
 
-HEAD = ["score", "verdict", "drop", "interval", "may drop", "lost + won", "images", "least drop seen"]
+HEAD = ["score", "verdict", "drop", "interval", "may drop", "lost + won", "images", "could pass"]
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "⚠️"}
 
 
@@ -33,7 +33,7 @@ def data(found: Gated) -> dict[str, Any]:
             "outcome": each.outcome, "drop": each.drop, "low": each.interval[0], "high": each.interval[1],
             "delta": each.score.delta, "images": each.images, "needed": each.needed,
             "lost": each.table.first if each.table else None, "won": each.table.second if each.table else None,
-            "least_drop": each.table.least_drop() if each.table else None,
+            "least": each.least,
         }
         for each in found.verdicts
     }  # fmt: skip
@@ -65,9 +65,8 @@ def junit(found: Gated) -> str:
 def _row(each: Verdict) -> list[str]:
     low, high = (100 * end for end in each.interval)
     turned = f"{each.table.first} + {each.table.second}" if each.table else "-"
-    least = f"{100 * each.table.least_drop():.1f}" if each.table else "-"
     cells = [f"{100 * each.drop:+.1f}", f"[{low:+.1f}, {high:+.1f}]", f"{100 * each.score.delta:.1f}", turned]
-    return [each.score.name, each.outcome, *cells, str(each.images), least]
+    return [each.score.name, each.outcome, *cells, str(each.images), f"{100 * each.least:.1f}"]
 
 
 def _sentence(each: Verdict) -> str:
@@ -89,8 +88,9 @@ def _remarks(found: Gated) -> list[str]:
     """What the numbers mean, what went wrong, and what would decide."""
     alpha = f"{100 * found.gate.alpha:g}%"
     meaning = (
-        f"Drops in points of these {found.items} images, with intervals that hold whenever one looks; a wrong PASS or "
-        f"FAIL has a probability of {alpha} at most. Least drop seen: what so many images would show 8 times in 10."
+        f"Drops in points of these {found.items} images, with intervals that hold whenever one looks; a wrong PASS, a "
+        f"wrong FAIL and either end of an interval have a probability of {alpha} at most. Could pass: the least that a "
+        "score may drop by if so many images are to show it, and none turns."
     )
     lines = [meaning]
     if found.reason:
@@ -105,9 +105,9 @@ def _remarks(found: Gated) -> list[str]:
 
 def _more(each: Verdict, items: int) -> str:
     delta = f"{100 * each.score.delta:g} points"
-    if each.needed is None:
-        return f"{each.score.name}: not even all {items} images could show a drop of less than {delta}."
-    return f"{each.score.name}: {each.needed} images would show a drop of less than {delta}, if none of them turned."
+    if each.images == items:
+        return f"{each.score.name}: all {items} images were seen."
+    return f"{each.score.name}: {each.needed} images would show a drop of at most {delta}, if none of them turned."
 
 
 def changes(before: Snapshot | None, now: Snapshot) -> str:

@@ -13,10 +13,12 @@ MOST = 20  # discordant images a side that are listed
 def pairs(sides: tuple[Side, Side], found: Sequence[Difference], protocol: str) -> str:
     """A table of errors in % and paired differences in points, and the images on which the sides differ."""
     one, two = (side.name for side in sides)
-    head = ["error", one, two, "difference", "95% interval", "McNemar p", "n", "least drop seen"]
+    if one == two:
+        one, two = f"A = {one}", f"B = {two}"
+    head = ["error", one, two, "difference", "95% interval", "McNemar p", "n", "least drop"]
     grid = tabulate([_row(each) for each in found], head, tablefmt="simple", disable_numparse=True)
     title = f"Errors in %; differences in points, {one} less {two}: above 0, {two} is better."
-    note = "Least drop seen: what a one-sided test of these images would find 8 times in 10, at 5%."
+    note = "Least drop: what a one-sided test of so many images would find 8 times in 10, at 5%."
     doubts = [f"{side.name} is {side.verdict}." for side in sides if side.verdict not in ("", "reliable")]
     lists = "\n".join(line for each in found for line in _images(each, one, two))
     return "\n\n".join(filter(None, [f"{title}\n{protocol}", grid, note, lists, "\n".join(doubts)])) + "\n"
@@ -25,7 +27,7 @@ def pairs(sides: tuple[Side, Side], found: Sequence[Difference], protocol: str) 
 def _row(each: Difference) -> list[str]:
     low, high = (100 * end for end in each.interval)
     p = "-" if each.table is None else f"{each.table.p_value:.3g}"
-    least = "-" if each.table is None else f"{100 * each.table.least_drop():.2f}"
+    least = "-" if each.table is None else f"{100 * each.table.least_drop:.2f}"
     shares = [f"{100 * value:.1f}" for value in (each.first, each.second)]
     return [each.score, *shares, f"{100 * each.value:+.2f}", f"[{low:+.2f}, {high:+.2f}]", p, str(each.n), least]
 
@@ -49,7 +51,7 @@ def rows(found: Sequence[Difference]) -> list[dict[str, Any]]:
             "score": each.score, "first": each.first, "second": each.second, "difference": each.value,
             "low": each.interval.low, "high": each.interval.high, "n": each.n,
             "mcnemar_p": each.table.p_value if each.table is not None else None,
-            "least_drop": each.table.least_drop() if each.table is not None else None,
+            "least_drop": each.table.least_drop if each.table is not None else None,
             "first_only": list(each.discordant[0]), "second_only": list(each.discordant[1]),
         }
         for each in found

@@ -72,7 +72,9 @@ def test_what_is_missing_is_named_by_its_commands(root):
     with pytest.raises(MissingError) as caught:
         scores.dots(CATALOG, root, models=("at-digits", "ews-digits", "awp-digits"), scores=("digits-linf:clean",))
     lines = str(caught.value).splitlines()[1:]
-    assert lines == [f"rbench eval --suite digits-linf --model {name}" for name in ("ews-digits", "awp-digits")]
+    assert lines == [
+        f"rbench eval --suite digits-linf --model {name} --runs {root}" for name in ("ews-digits", "awp-digits")
+    ]
     with pytest.raises(UsageError, match="no model named 'ews-digits' in arrows"):
         scores.scatter(
             CATALOG, root, models=("at-digits",), x="digits-linf:clean", y="digits-linf:fgsm",

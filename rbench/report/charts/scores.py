@@ -9,7 +9,7 @@ import numpy as np
 from rbench.catalog import Catalog
 from rbench.errors import MissingError, unknown
 from rbench.pages import Cell, Column, Sheet
-from rbench.planner import Variant
+from rbench.planner import Variant, runs_option
 from rbench.report.plot import MARKERS, Drawing, canvas, colour, marker
 from rbench.sheet import collect
 from rbench.tables import TableSpec
@@ -79,7 +79,9 @@ def dots(catalog: Catalog, root: Path, *, models: tuple[str, ...], scores: tuple
 
 def collected(catalog: Catalog, root: Path, models: Sequence[str], scores: Sequence[str]) -> Sheet:
     """The sheet of models by scores; raises `MissingError` with the commands that fill it if a cell is empty."""
-    sheet = collect(catalog, TableSpec("figure", "", tuple(scores), tuple(models)), root, Variant())
+    sheet = collect(
+        catalog, TableSpec("figure", "", tuple(scores), tuple(models)), root, Variant(options=runs_option(root))
+    )
     lacking = dict.fromkeys(cell.missing for cell in sheet.cells.values() if cell.missing)
     if lacking:
         raise MissingError("nothing is drawn of half the runs; make what is missing:\n" + "\n".join(lacking))

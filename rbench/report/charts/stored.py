@@ -1,12 +1,13 @@
 """The stored outcomes that a figure is made of; what is missing or stale is an error with the command that makes it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rbench.catalog import Catalog
 from rbench.current import is_current
 from rbench.errors import MissingError, unknown
-from rbench.planner import Variant, command, run_folder
+from rbench.planner import Variant, command, run_folder, runs_option
 from rbench.store import Run
 from rbench.types import Outcomes, Suite
 
@@ -22,6 +23,7 @@ def stored(
     for name in probes:
         if name not in known:
             raise unknown("probe", name, known, f"suite {suite.name!r}")
+    variant = replace(variant, options=runs_option(root))
     found: dict[str, dict[str, Outcomes]] = {}
     lacking = []
     for model in models:
