@@ -55,10 +55,15 @@ class Gated:
     notes: tuple[str, ...] = ()
 
     @property
+    def warns(self) -> bool:
+        """Whether it is undecided where the policy says to warn; what went wrong is never only warned of."""
+        return self.outcome == "INCONCLUSIVE" and self.undecided == "warn" and not self.reason
+
+    @property
     def exit_code(self) -> int:
-        """0 for PASS, 1 for FAIL, 2 for INCONCLUSIVE, which is 0 where the policy says to warn, unless for an error."""
+        """0 for PASS or a warning, 1 for FAIL, 2 for INCONCLUSIVE."""
         if self.outcome == "INCONCLUSIVE":
-            return 0 if self.undecided == "warn" and not self.reason else 2
+            return 0 if self.warns else 2
         return int(self.outcome == "FAIL")
 
 

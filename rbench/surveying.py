@@ -82,6 +82,8 @@ def survey(
         device=device, runs=runs, data_dir=data_dir, download=download, progress=progress, catalog=catalog, **options,
     )  # fmt: skip
     evidence = done.evidence
+    if len({len(evidence[name]) for name in cheap}) > 1:
+        raise UsageError(f"the probes of score {score.name!r} do not all ask every image once; name another suite.")
     stands = np.logical_and.reduce([evidence[name].correct for name in cheap])
     survivors = evidence[cheap[-1]].sample[stands]
     certain, rest = strata(survivors, evidence[cheap[-1]].margin[stands], CERTAIN, _order(done))

@@ -20,7 +20,7 @@ from rbench.cli import run as command
 from rbench.errors import MissingError, StoreError, UsageError
 from rbench.gates import Gate, GateScore
 from rbench.judging import Judge, together
-from rbench.report.gates import text
+from rbench.report.gates import junit, text
 from rbench.types import ScoreSpec
 
 GATE = """
@@ -162,8 +162,11 @@ def test_an_update_prints_what_changes_and_gates_anew(made, copied, capsys):
 def test_a_model_that_misbehaves_is_inconclusive_with_the_reason(made, model, said):
     folder, catalog = made
     found = gating.gate("kept", model=f"{folder / 'models.py'}:{model}", branch="feature-1", catalog=catalog)
-    assert (found.outcome, found.exit_code) == ("INCONCLUSIVE", 2)
+    assert (found.outcome, found.exit_code) == ("INCONCLUSIVE", 2)  # although the policy there is to warn
     assert said in found.reason
+    assert "it only warns" not in text(found)
+    suite = ET.fromstring(junit(found))  # noqa: S314 - written here
+    assert (suite.get("errors"), suite.get("skipped")) == ("2", "0")
 
 
 def test_what_the_user_got_wrong_is_no_outcome_of_a_gate(made, tmp_path):

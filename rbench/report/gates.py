@@ -49,7 +49,7 @@ def junit(found: Gated) -> str:
     """JUnit's XML: a test a score; what is undecided is an error, or skipped where the policy says to warn."""
     bad = [each for each in found.verdicts if each.outcome == "FAIL"]
     open_ = [each for each in found.verdicts if each.outcome == "INCONCLUSIVE"]
-    warned = found.undecided == "warn"
+    warned = found.warns
     counts = {"failures": len(bad), "errors": 0 if warned else len(open_), "skipped": len(open_) if warned else 0}
     suite = ET.Element("testsuite", name=f"rbench gate {found.gate.name}", tests=str(len(found.verdicts)))
     suite.attrib |= {key: str(count) for key, count in counts.items()}
@@ -97,8 +97,8 @@ def _remarks(found: Gated) -> list[str]:
         lines.append(f"No verdict: {found.reason}")
     elif found.outcome == "INCONCLUSIVE":
         lines += [_more(each, found.items) for each in found.verdicts if each.outcome == "INCONCLUSIVE"]
-    if found.outcome == "INCONCLUSIVE":
-        what = "it only warns" if found.undecided == "warn" else "it fails"
+    if found.outcome == "INCONCLUSIVE" and not found.reason:
+        what = "it only warns" if found.warns else "it fails"
         lines.append(f"On branch {found.branch!r} the policy for an undecided gate is: {what}.")
     return [*lines, *(f"Note: {note}" for note in found.notes)]
 
