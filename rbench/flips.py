@@ -4,7 +4,7 @@ Flips are images that a cheap attack leaves standing and the full protocol fools
 seen are certain and all of alpha goes to those that were not looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -64,12 +64,15 @@ def _likelihood(count: npt.NDArray[np.int64], flips: int, drawn: int, items: int
     return np.where((count >= flips) & (others >= drawn - flips), ways, -np.inf)
 
 
-def enough(items: int, tolerated: int, alpha: float = 0.05) -> int:
-    """The smallest sample that, with no flip in it, shows that at most `tolerated` of all items are flipped."""
+Bound = Callable[[int, int, int, float], int]
+
+
+def enough(items: int, tolerated: int, alpha: float = 0.05, bound: Bound = most) -> int:
+    """The smallest sample that, with no flip in it, shows by `bound` that at most `tolerated` of items are flipped."""
     low, high = 0, items
     while low < high:
         middle = (low + high) // 2
-        if most(0, middle, items, alpha) <= tolerated:
+        if bound(0, middle, items, alpha) <= tolerated:
             high = middle
         else:
             low = middle + 1

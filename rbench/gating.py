@@ -1,29 +1,40 @@
-"""The verb `gate`: has a score dropped below that of a baseline? Images are attacked until it is known."""
+"""The verb `gate`: has a score dropped below that of a baseline? Images are attacked until it is known.
+
+Three stages, cheapest first. What one pass an image tells is asked of all: clean images, and the attacked ones that the
+baseline keeps. Then images are drawn and attacked until a bet is decided. Where AutoAttack is part of a worst case and
+the cheaper attacks do not prove a drop, it verifies some of the images that they leave.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from rbench import snapshot
-from rbench.api import evaluate, runs_root
+from rbench.api import runs_root
+from rbench.cases import Case
 from rbench.catalog import Catalog
-from rbench.errors import AttackError, MissingError, ModelError, StoreError, UsageError, unknown
+from rbench.errors import AttackError, ModelError, UsageError
 from rbench.evaluating import Means, Task, interruptible, task_of
 from rbench.judging import Gated, Judge, together
-from rbench.pairing import PAIRED
 from rbench.planner import Variant
-from rbench.sampling import one_by_one, sampler
+from rbench.sampling import Sampler, one_by_one, sampler
+from rbench.saving import REPLAY, baseline_path, once, replay_job, scored
 from rbench.snapshot import Snapshot
 from rbench.sources import data_source, dataset_of
-from rbench.store import Run
 from rbench.subject import subject_of
-from rbench.types import FloatArray, IntArray, Outcomes, ScoreSpec, Suite
+from rbench.survey import Survey, strata
+from rbench.types import FloatArray, Outcomes
+from rbench.verifying import full_of, verified
 
 if TYPE_CHECKING:
     from torch import nn
 
 BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "BRANCH_NAME")  # of CI systems
+CERTAIN = 0.02  # of the images that cheap attacks leave: those of least margin are verified for certain
 
 
 def gate(
@@ -45,7 +56,7 @@ def gate(
     """Attack images in a random order until it is known of every score of a gate whether it dropped by more than delta.
 
     A wrong PASS has probability alpha at most, and so has a wrong FAIL of any score (Holm over scores), whenever it
-    stops: see `rbench.betting`. It is about this very set of images and this seed. What goes wrong with the model is
+    stops: see `rbench.cases`. It is about this very set of images and this seed. What goes wrong with the model is
     INCONCLUSIVE. `images` bounds how many are attacked. Raises `RbenchError`s for a gate or baseline that cannot serve.
     """
     catalog = catalog or Catalog.find()
@@ -53,7 +64,8 @@ def gate(
     suite = catalog.suite(spec.suite)
     one_by_one(suite)
     scores = {each.name: scored(suite, each.name, name) for each in spec.scores}
-    held = snapshot.read(baseline_path(catalog, name, baseline), f"rbench baseline save {name}")
+    remedy = f"rbench baseline save {name}"
+    held = snapshot.read(baseline_path(catalog, name, baseline), remedy)
     at = branch if branch is not None else next((os.environ[key] for key in BRANCHES if os.environ.get(key)), "")
     file = str(weights) if weights is not None else None
     variant = Variant(spec.seed, weights_file=file)
@@ -61,16 +73,19 @@ def gate(
         asked = variant.apply(suite)
         subject = subject_of(catalog, model if model is not None else spec.model, variant, asked)
         task = task_of(catalog, asked, subject, dataset_of(asked), variant, runs_root(None))
-        needed = {probe for score in scores.values() for probe in score.of}
-        snapshot.agree(held, task.manifest, needed, f"rbench baseline save {name}")
+        snapshot.agree(held, task.manifest, {probe for score in scores.values() for probe in score.of}, remedy)
         most = min(x for x in (spec.budget, images, held.samples) if x is not None)
         if most < 1:
             raise UsageError(f"images = {most} must be at least 1.")
-        judge = Judge(spec, scores, held)
+        cases = []
+        for each in spec.scores:
+            of, how = once(scores[each.name], held)
+            before = snapshot.errors_of([held.errors[probe] for probe in of], how)
+            cases.append(Case(each, of, how, before, spec.alpha, full_of(asked, scores[each.name])))
+        judge = Judge(spec, cases, held)
         reason, passes = "", 0
         try:
-            for found, cost in _looks(task, judge, most, Means(batch, workers, device, progress)):
-                judge.see(*found)
+            for cost in _stages(task, judge, most, Means(batch, workers, device, progress)):
                 passes += cost
         except (ModelError, AttackError) as error:
             reason = str(error)
@@ -82,66 +97,65 @@ def gate(
     )
 
 
-def save(
-    name: str,
-    *,
-    model: "str | nn.Module | None" = None,
-    baseline: str | Path | None = None,
-    catalog: Catalog | None = None,
-    **options: Any,
-) -> tuple[Path, Snapshot | None]:
-    """Evaluate the model of a gate on all images and write its baseline; returns its file, and what was there before.
-
-    `model` is another one to start from; `options` are those of `evaluate`.
-    """
-    catalog = catalog or Catalog.find()
-    spec = catalog.gate(name)
-    suite = catalog.suite(spec.suite)
-    chosen = {each.name: scored(suite, each.name, name) for each in spec.scores}
-    path = baseline_path(catalog, name, baseline)
-    try:
-        before = snapshot.read(path, "")
-    except (MissingError, StoreError):  # there is none, or none that serves
-        before = None
-    run = evaluate(model or spec.model, spec.suite, scores=tuple(chosen), seed=spec.seed, catalog=catalog, **options)
-    probes = dict.fromkeys(probe for score in chosen.values() for probe in score.of)
-    evidence = {probe: outcomes for probe, outcomes in run.evidence.items() if probe in probes}
-    snapshot.save(path, Run(run.folder).manifest() or {}, {key: run.scores[key] for key in chosen}, evidence)
-    return snapshot.json_of(path), before
+def _stages(task: Task, judge: Judge, most: int, means: Means) -> Iterator[int]:
+    """Ask until all is decided or `most` images are attacked; gives the passes of the attacks that it takes."""
+    names = {probe for case in judge.cases for probe in case.of}
+    jobs = [job for job in task.jobs if job.probe.name in names]
+    if judge.held.images is not None:
+        jobs.append(replay_job(jobs[0], task.suite, judge.held.images))
+    with sampler(task, jobs, means, judge.gate.look) as ask:
+        free = [job.probe.name for job in jobs if job.probe.name == REPLAY or not (job.probe.attack or job.probe.data)]
+        known = {}
+        for name in free:
+            ask.begin(name, task.n)
+            known[name] = _errors(ask.every(name), task.n)
+        judge.know(known)
+        ask.begin(judge.gate.name, most)
+        yield from _drawn(ask, judge, most)
+        for case in judge.open:
+            if case.full is not None and not case.left.any():
+                ask.begin(case.full, int((case.after == 0).sum()))
+                yield from _verified(ask, judge, case, case.full)
 
 
-def baseline_path(catalog: Catalog, name: str, given: str | Path | None) -> Path:
-    """Where the baseline of a gate lies: in the file given, or beside the gate's own."""
-    path = Path(given) if given is not None else catalog.files("gates")[name]
-    return path.with_suffix("") if path.suffix in (".json", ".parquet", ".toml") else path
+def _drawn(ask: Sampler, judge: Judge, most: int) -> Iterator[int]:
+    """Attack the images that are drawn, by all but the full attack."""
+    while judge.seen < most and len(samples := judge.next(min(judge.gate.look, most - judge.seen))):
+        found = ask.some(judge.probes, samples)
+        margins = reduce(np.minimum, [each.margin.reshape(len(samples), -1).min(axis=1) for each in found.values()])
+        judge.see(samples, {probe: _errors(outcomes, len(samples)) for probe, outcomes in found.items()}, margins)
+        yield _cost(found)
 
 
-def scored(suite: Suite, name: str, gate: str) -> ScoreSpec:
-    """A score that a gate can watch; raises `UsageError` if the suite has none of that name, or it is no mean."""
-    spec = next((each for each in suite.scores if each.name == name), None)
-    if spec is None:
-        raise unknown("score", name, [each.name for each in suite.scores], f"gate {gate!r}: suite {suite.name!r}")
-    if spec.use not in PAIRED or spec.args:
-        raise UsageError(f"gate {gate!r}: score {name!r} ({spec.use}) is no mean over images.")
-    return spec
+def _verified(ask: Sampler, judge: Judge, case: Case, full: str) -> Iterator[int]:
+    """Verify by the full attack the images whose baseline it fooled alone, those of least margin, and random others."""
+    survivors = np.flatnonzero(case.after == 0)
+    margins = case.margin[survivors]
+    others = [judge.held.errors[probe][survivors] for probe in case.of if probe != full]
+    alone = (judge.held.errors[full][survivors] > 0) & (snapshot.errors_of(others, "any") == 0)
+    margins[alone] = -np.inf
+    budget = judge.gate.verify or len(survivors)
+    share = min(max(CERTAIN, float(alone.mean())), budget / len(survivors)) if len(survivors) else 0.0
+    certain, rest = strata(survivors, margins, share, int(judge.held.pinned["evidence"][16:28], 16))
+    start = Survey(len(case.before), len(survivors), alpha=case.alpha)
+    case.take(start, survivors[:0])
+
+    def enough(known: Survey) -> bool:
+        return case not in judge.open or known.certain + known.drawn >= budget
+
+    for known, outcomes in verified(ask, full, start, certain, rest, enough, judge.gate.look):
+        case.take(known, outcomes.sample[~outcomes.correct])
+        yield _cost({full: outcomes})
 
 
-def _looks(
-    task: Task, judge: Judge, most: int, means: Means
-) -> Iterator[tuple[tuple[IntArray, dict[str, FloatArray]], int]]:
-    """The next images and the candidate's errors on them, and what they cost, until all is decided or spent."""
-    with sampler(task, judge.probes, means, judge.gate.look, judge.gate.name, most) as ask:
-        while judge.probes and judge.seen < most:
-            samples = judge.order[judge.seen : min(judge.seen + judge.gate.look, most)]
-            found = ask(judge.probes, samples)
-            cost = sum(int(each.forwards.sum() + each.backwards.sum()) for each in found.values())
-            yield (samples, {probe: _errors(outcomes, samples) for probe, outcomes in found.items()}), cost
-
-
-def _errors(outcomes: Outcomes, samples: IntArray) -> FloatArray:
-    """The error of each image: the share of its rows that are wrong."""
-    wrong = (~outcomes.correct).reshape(len(samples), -1)
+def _errors(outcomes: Outcomes, count: int) -> FloatArray:
+    """The error of each of `count` images: the share of its rows that are wrong."""
+    wrong = (~outcomes.correct).reshape(count, -1)
     return wrong.mean(axis=1)
+
+
+def _cost(found: Mapping[str, Outcomes]) -> int:
+    return sum(int(each.forwards.sum() + each.backwards.sum()) for each in found.values())
 
 
 def _notes(held: Snapshot, task: Task) -> tuple[str, ...]:

@@ -13,16 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quick import SUITE
 
-from rbench import gating, snapshot
+from rbench import gating, saving, snapshot
 from rbench.betting import draws_needed
+from rbench.cases import Case
 from rbench.catalog import Catalog
 from rbench.cli import run as command
 from rbench.errors import MissingError, StoreError, UsageError
 from rbench.gates import Gate, GateScore
 from rbench.judging import Judge, together
 from rbench.report.gates import junit, text
-from rbench.types import ScoreSpec
 
+ALONE = ("--quiet", "--workers", "1")
 GATE = """
 title = "Keeps what it has"
 suite = "quick"
@@ -66,7 +67,7 @@ def made(tmp_path_factory):
     (folder / "reports" / "gates" / "kept.toml").write_text(GATE)
     (folder / "models.py").write_text(MODELS)
     catalog = Catalog.find([folder])
-    path, before = gating.save("kept", catalog=catalog, runs=folder / "runs")
+    path, before = saving.save("kept", catalog=catalog, runs=folder / "runs")
     assert before is None
     assert path == folder / "reports" / "gates" / "kept.json"
     return folder, catalog
@@ -104,10 +105,12 @@ def test_a_weakened_checkpoint_fails_and_an_equal_one_passes(made, tmp_path):
     noisy = {k: v + 0.6 * v.std() * torch.randn_like(v) if v.ndim == 4 else v for k, v in state.items()}
     safetensors.torch.save_file(noisy, tmp_path / "weak.safetensors")
     weak = gating.gate("kept", weights=tmp_path / "weak.safetensors", catalog=catalog)
-    assert (weak.outcome, weak.exit_code) == ("FAIL", 1)
-    assert weak.images < 500
-    worst = by_name(weak)["worst"]
-    assert worst.outcome == "FAIL"
+    assert (weak.outcome, weak.exit_code, weak.images) == ("FAIL", 1, 0)  # its clean images say enough
+    assert by_name(weak)["clean"].how == "one pass an image"
+    fooled = gating.gate("kept", model="standard-digits", catalog=catalog)
+    assert (fooled.outcome, fooled.images) == ("FAIL", 40)
+    worst = by_name(fooled)["worst"]
+    assert (worst.outcome, worst.how) == ("FAIL", "bet")
     assert worst.interval[0] > 0.05
     equal = gating.gate("kept", model="ews-digits", catalog=catalog)  # trained by another method, as robust
     assert equal.outcome == "PASS"
@@ -116,16 +119,19 @@ def test_a_weakened_checkpoint_fails_and_an_equal_one_passes(made, tmp_path):
 
 def test_few_images_decide_nothing_and_it_says_how_many_would(made, capsys):
     folder, catalog = made
-    words = ["gate", "kept", "--catalog", str(folder), "--images", "20", "--quiet", "--branch", "release/1"]
+    words = ["gate", "kept", "--catalog", str(folder), "--images", "20", "--branch", "release/1", *ALONE]
     assert command(words) == 2
     out = capsys.readouterr().out
     assert out.startswith("INCONCLUSIVE: at-digits against the baseline of kept")
     assert "On branch 'release/1' the policy for an undecided gate is: it fails." in out
-    needed = draws_needed(500, 0.05)
+    errors = snapshot.read(saving.baseline_path(catalog, "kept", None), "").errors["clean"]
+    right = int((errors == 0).sum())  # the others are known to be fooled
+    needed = draws_needed(right, 500 * 0.05 / right)
     assert f"worst: {needed} images would show a drop of at most 5 points, if none of them turned." in out
-    found = gating.gate("kept", images=needed, branch="feature-1", catalog=catalog)
-    assert by_name(found)["worst"].outcome == "PASS"
-    assert (found.outcome, found.undecided, found.exit_code) == ("INCONCLUSIVE", "warn", 0)  # clean needs more
+    enough = gating.gate("kept", images=needed, catalog=catalog)
+    assert [(each.outcome, each.how) for each in enough.verdicts] == [("PASS", "one pass an image"), ("PASS", "bet")]
+    found = gating.gate("kept", images=needed - 1, branch="feature-1", catalog=catalog)
+    assert (found.outcome, found.undecided, found.exit_code) == ("INCONCLUSIVE", "warn", 0)
     assert "it only warns" in text(found)
     assert found.gate.undecided("other") == "fail"
 
@@ -135,7 +141,7 @@ def test_machines_get_json_junit_and_a_summary(made, tmp_path, capsys, monkeypat
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     monkeypatch.setenv("GITHUB_REF_NAME", "feature-x")
     words = ["gate", "kept", "--catalog", str(folder), "--model", "standard-digits", "--junit", str(tmp_path / "j.xml")]
-    assert command([*words, "--json", "--quiet"]) == 1
+    assert command([*words, "--json", *ALONE]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["outcome"], told["exit_code"], told["branch"]) == ("FAIL", 1, "feature-x")
     assert told["scores"]["worst"]["lost"] > 20
@@ -149,7 +155,7 @@ def test_machines_get_json_junit_and_a_summary(made, tmp_path, capsys, monkeypat
 def test_an_update_prints_what_changes_and_gates_anew(made, copied, capsys):
     folder, catalog = made
     words = ["gate", "kept", "--catalog", str(folder), "--baseline", str(copied), "--runs", str(folder / "runs")]
-    assert command([*words, "--update", "--model", "standard-digits", "--quiet"]) == 0
+    assert command([*words, "--update", "--model", "standard-digits", *ALONE]) == 0
     out = capsys.readouterr().out
     assert "model: at-digits -> standard-digits" in out
     assert "worst: " in out
@@ -171,7 +177,7 @@ def test_a_model_that_misbehaves_is_inconclusive_with_the_reason(made, model, sa
 
 def test_what_the_user_got_wrong_is_no_outcome_of_a_gate(made, tmp_path):
     folder, _ = made
-    words = ["gate", "kept", "--catalog", str(folder), "--branch", "feature-1", "--quiet"]
+    words = ["gate", "kept", "--catalog", str(folder), "--branch", "feature-1", *ALONE]
     assert command([*words, "--device", "tpu"]) == 3
     assert command([*words, "--weights", str(tmp_path / "none.safetensors")]) == 4
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
@@ -183,12 +189,12 @@ def test_baselines_may_have_dots_in_their_names(made, tmp_path):
     evidence = {"clean": outcomes(np.ones(4))}
     manifest = dict.fromkeys(snapshot.PINNED, "") | {"samples": 4, "code": {"rbench": "0"}}
     for name in ("base.v1", "base.v2"):
-        path = gating.baseline_path(catalog, "kept", tmp_path / name)
+        path = saving.baseline_path(catalog, "kept", tmp_path / name)
         snapshot.save(path, {**manifest, "model": name}, {}, evidence)
     assert {each.name for each in tmp_path.iterdir()} == {
         f"base.v{k}.{end}" for k in (1, 2) for end in ("json", "parquet")
     }
-    path = gating.baseline_path(catalog, "kept", tmp_path / "base.v1.json")
+    path = saving.baseline_path(catalog, "kept", tmp_path / "base.v1.json")
     assert snapshot.read(path, "").pinned["model"] == "base.v1"
 
 
@@ -252,24 +258,27 @@ def test_a_gate_that_makes_no_sense_is_refused(made, change, said, tmp_path):
         gating.gate("odd", baseline=folder / "reports" / "gates" / "kept.toml", catalog=catalog)
 
 
-def held(errors):
-    """A baseline of hand-made errors by probe."""
-    n = len(next(iter(errors.values())))
-    pinned = {"samples": n, "evidence": "5" * 64}
-    return snapshot.Snapshot(Path("x.json"), pinned, {name: np.array(e, float) for name, e in errors.items()})
+def judge_of(gate, before, of=None, how="mean"):
+    """A judge over scores named as their probes are, from hand-made errors by probe."""
+    errors = {name: np.array(each, float) for name, each in before.items()}
+    pinned = {"samples": len(next(iter(errors.values()))), "evidence": "5" * 64}
+    cases = []
+    for each in gate.scores:
+        probes = of or (each.name,)
+        cases.append(Case(each, probes, how, snapshot.errors_of([errors[p] for p in probes], how), gate.alpha))
+    return Judge(gate, cases, snapshot.Snapshot(Path("x.json"), pinned, errors))
 
 
-def score(name, use="accuracy", of=None):
-    return ScoreSpec(name, f"rbench.metrics:{use}", of or (name,))
+def see(judge, samples, now):
+    judge.see(samples, {name: each[samples] for name, each in now.items()}, np.zeros(len(samples)))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60), st.sampled_from([0.05, 0.2, 0.4]))
 @settings(max_examples=60)
 def test_when_all_images_were_seen_the_outcome_is_the_truth(pairs, delta):
     before, now = (np.array(side, float) for side in zip(*pairs, strict=True))
-    gate = Gate("g", "t", "s", "m", (GateScore("a", delta),), alpha=1e-9)
-    judge = Judge(gate, {"a": score("a")}, held({"a": before}))
-    judge.see(judge.order, {"a": now[judge.order]})
+    judge = judge_of(Gate("g", "t", "s", "m", (GateScore("a", delta),), alpha=1e-9), {"a": before})
+    see(judge, judge.order, {"a": now})
     drop = (now - before).mean()
     assert together(tuple(judge.verdicts())) == (
         "FAIL" if drop > delta + 1e-9 else "PASS"
@@ -277,26 +286,28 @@ def test_when_all_images_were_seen_the_outcome_is_the_truth(pairs, delta):
 
 
 def test_a_worst_case_turns_with_any_of_its_probes_and_a_mean_by_shares():
-    before = held({"a": [0, 0, 1, 0], "b": [0, 1, 0, 0]})
-    scores = {"any": score("any", "worst_case", ("a", "b")), "mean": score("mean", "error", ("a", "b"))}
-    gate = Gate("g", "t", "s", "m", (GateScore("any", 0.9), GateScore("mean", 0.9)))
-    judge = Judge(gate, scores, before)
+    before = {"a": [0, 0, 1, 0], "b": [0, 1, 0, 0]}
+    gate = Gate("g", "t", "s", "m", (GateScore("x", 0.45),))
     now = {"a": np.array([1.0, 1, 1, 0]), "b": np.array([0.0, 0, 1, 0])}
-    judge.see(np.arange(4), now)
-    verdicts = {each.score.name: each for each in judge.verdicts()}
-    assert verdicts["any"].drop == 1 / 4
-    assert (verdicts["any"].table.first, verdicts["any"].table.second) == (1, 0)
-    assert verdicts["mean"].drop == pytest.approx((0.5 + 0.0 + 0.5 + 0) / 4)
-    assert verdicts["mean"].table is None
+    found = {}
+    for how in ("any", "mean"):
+        judge = judge_of(gate, before, ("a", "b"), how)
+        see(judge, judge.order, now)
+        (found[how],) = judge.verdicts()
+    assert found["any"].drop == 1 / 4
+    assert (found["any"].table.first, found["any"].table.second) == (1, 0)
+    assert found["mean"].drop == pytest.approx((0.5 + 0.0 + 0.5 + 0) / 4)
+    assert found["mean"].table is None
 
 
-def test_failures_are_corrected_over_scores_by_holm():
+def test_failures_are_corrected_over_scores_by_holm(monkeypatch):
     gate = Gate("g", "t", "s", "m", tuple(GateScore(name, 0.1) for name in "abc"), alpha=0.05)
-    judge = Judge(gate, {name: score(name) for name in "abc"}, held({name: [0] * 50 for name in "abc"}))
+    judge = judge_of(gate, {name: [0] * 50 for name in "abc"})
+    worth = {}
+    monkeypatch.setattr(Case, "above", property(lambda case: worth[case.name]))
 
     def failing(**evidence):
-        for name, value in evidence.items():
-            judge.bets[name].above = value
+        worth.update(evidence)
         return {name for name, outcome in judge.outcomes().items() if outcome == "FAIL"}
 
     assert failing(a=59, b=59, c=59) == set()  # the first must reach 3/alpha = 60
@@ -309,13 +320,11 @@ def test_failures_are_corrected_over_scores_by_holm():
 def test_a_wrong_decision_is_as_rare_as_alpha_says():
     random, wrong, times = np.random.default_rng(0), 0, 200
     gate = Gate("g", "t", "s", "m", (GateScore("a", 0.05), GateScore("b", 0.05)), alpha=0.1, look=10)
-    specs = {name: score(name) for name in "ab"}
     for _ in range(times):
         now = {name: (random.permutation(100) < 5).astype(float) for name in "ab"}  # drops by delta, no more: no FAIL
-        judge = Judge(gate, specs, held({name: [0] * 100 for name in "ab"}))
-        for start in range(0, 100, 10):
-            samples = judge.order[start : start + 10]
-            judge.see(samples, {name: errors[samples] for name, errors in now.items()})
+        judge = judge_of(gate, {name: [0] * 100 for name in "ab"})
+        while len(samples := judge.next(10)):
+            see(judge, samples, now)
         wrong += together(tuple(judge.verdicts())) == "FAIL"
     assert wrong / times <= 0.1 + 3 * (0.1 * 0.9 / times) ** 0.5
 
@@ -323,6 +332,6 @@ def test_a_wrong_decision_is_as_rare_as_alpha_says():
 def test_the_gate_of_this_project_has_a_baseline_of_today():
     catalog = Catalog.find()
     for name in catalog.files("gates"):
-        found = snapshot.read(gating.baseline_path(catalog, name, None), "")
+        found = snapshot.read(saving.baseline_path(catalog, name, None), "")
         card = catalog.model(catalog.gate(name).model)
         assert found.pinned["weights"] == catalog.weights(card)[1]

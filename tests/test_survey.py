@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quick import SUITE
 
-from rbench import evaluate, surveying
+from rbench import evaluate, surveying, verifying
 from rbench.catalog import Catalog
 from rbench.cli import run as command
 from rbench.errors import UsageError
@@ -62,7 +62,7 @@ def test_strata_are_the_least_margins_and_the_others_at_random(count, share, see
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
     """A suite whose PGD stands for AutoAttack, which takes minutes."""
-    monkeypatch.setattr(surveying, "AA", Call("rbench.attacks.pgd:pgd"))
+    monkeypatch.setattr(verifying, "AA", Call("rbench.attacks.pgd:pgd"))
     (tmp_path / "suites").mkdir()
     suite = SUITE.format(attack="rbench.attacks.pgd:pgd", args="{ steps = 10 }", norm="linf", eps="24/255")
     suite = suite.replace('of = ["clean", "first", "second"]', 'of = ["clean", "second", "first"]')

@@ -24,6 +24,9 @@ def save(
     model: words.OrModel = None,
     weights: words.Weights = None,
     file: BaselineFile = None,
+    keep_images: Annotated[
+        bool | None, typer.Option(help="Keep the attacked images, for a gate to show first; by default as before.")
+    ] = None,
     runs: words.Runs = None,
     batch: words.Batch = None,
     workers: words.Workers = None,
@@ -38,17 +41,18 @@ def save(
     from rbench.catalog import Catalog
 
     _save(
-        name, model=model, weights=weights, baseline=file, runs=runs, batch=batch, workers=workers, device=device,
-        data_dir=data_dir, download=download, fresh=fresh, progress=not quiet, catalog=Catalog.find(catalog or ()),
+        name, model=model, weights=weights, baseline=file, images=keep_images, runs=runs, batch=batch,
+        workers=workers, device=device, data_dir=data_dir, download=download, fresh=fresh, progress=not quiet,
+        catalog=Catalog.find(catalog or ()),
     )  # fmt: skip
 
 
 def _save(name: str, **options: Any) -> None:
-    from rbench import gating
+    from rbench import saving
     from rbench.report.gates import changes
     from rbench.snapshot import read
 
-    path, before = gating.save(name, **options)
+    path, before = saving.save(name, **options)
     typer.echo(changes(before, read(path.with_suffix(""), "")))
     typer.echo(path)
 

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from rbench.judging import Gated, Verdict
 from rbench.snapshot import Snapshot
 
-HEAD = ["score", "verdict", "drop", "interval", "may drop", "lost + won", "images", "could pass"]
+HEAD = ["score", "verdict", "by", "drop", "interval", "may drop", "lost + won", "images", "could pass"]
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "⚠️"}
 
 
@@ -33,7 +33,7 @@ def data(found: Gated) -> dict[str, Any]:
             "outcome": each.outcome, "drop": each.drop, "low": each.interval[0], "high": each.interval[1],
             "delta": each.score.delta, "images": each.images, "needed": each.needed,
             "lost": each.table.first if each.table else None, "won": each.table.second if each.table else None,
-            "least": each.least,
+            "least": each.least, "how": each.how, "verified": each.asked, "left": each.left,
         }
         for each in found.verdicts
     }  # fmt: skip
@@ -66,7 +66,8 @@ def _row(each: Verdict) -> list[str]:
     low, high = (100 * end for end in each.interval)
     turned = f"{each.table.first} + {each.table.second}" if each.table else "-"
     cells = [f"{100 * each.drop:+.1f}", f"[{low:+.1f}, {high:+.1f}]", f"{100 * each.score.delta:.1f}", turned]
-    return [each.score.name, each.outcome, *cells, str(each.images), f"{100 * each.least:.1f}"]
+    least = f"{100 * each.least:.1f}" if each.how not in ("one pass an image", "proof") else "-"
+    return [each.score.name, each.outcome, each.how or "-", *cells, str(each.images), least]
 
 
 def _sentence(each: Verdict) -> str:
@@ -89,10 +90,11 @@ def _remarks(found: Gated) -> list[str]:
     alpha = f"{100 * found.gate.alpha:g}%"
     meaning = (
         f"Drops in points of these {found.items} images, with intervals that hold whenever one looks; a wrong PASS, a "
-        f"wrong FAIL and either end of an interval have a probability of {alpha} at most. Could pass: the least that a "
-        "score may drop by if so many images are to show it, and none turns."
+        f"wrong FAIL and either end of an interval have a probability of {alpha} at most, and none by one pass an "
+        "image or by a proof. Images: whose outcome is known. Could pass: the least that a score may drop by if so "
+        "many images are to show it, and none turns."
     )
-    lines = [meaning]
+    lines = [meaning, *(_verified(each) for each in found.verdicts if each.left is not None)]
     if found.reason:
         lines.append(f"No verdict: {found.reason}")
     elif found.outcome == "INCONCLUSIVE":
@@ -104,10 +106,16 @@ def _remarks(found: Gated) -> list[str]:
 
 
 def _more(each: Verdict, items: int) -> str:
-    delta = f"{100 * each.score.delta:g} points"
-    if each.images == items:
-        return f"{each.score.name}: all {items} images were seen."
-    return f"{each.score.name}: {each.needed} images would show a drop of at most {delta}, if none of them turned."
+    delta = f"a drop of at most {100 * each.score.delta:g} points, if none of them turned"
+    if each.left is not None:
+        return f"{each.score.name}: {each.full} on {each.needed} of the {each.left} images would show {delta}."
+    if each.full is not None:
+        return f"{each.score.name}: all {items} images have to be attacked, and {each.full} verifies some of them."
+    return f"{each.score.name}: {each.needed} images would show {delta}."
+
+
+def _verified(each: Verdict) -> str:
+    return f"{each.score.name}: {each.full} was run on {each.asked} of the {each.left} images that others leave."
 
 
 def changes(before: Snapshot | None, now: Snapshot) -> str:

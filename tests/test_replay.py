@@ -1,0 +1,167 @@
+"""Kept images: they come back inside the ball, they prove what they prove, and they spare attacks."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quick import SUITE
+
+from rbench import evaluate, gating, saving, snapshot
+from rbench.catalog import Catalog
+from rbench.cli import run as command
+from rbench.errors import AttackError, MissingError, StoreError, UsageError
+from rbench.referee import judge
+from rbench.replay import LEVELS, pack, replay, unpack, write
+from rbench.rng import Draws
+from rbench.types import Threat
+
+GATE = """
+title = "Keeps what it has"
+suite = "quick"
+model = "at-digits"
+look = 40
+[scores.worst]
+delta = 0.05
+"""
+
+
+def pair(threat, seed):
+    """Images and attacked ones in [0, 1], most of them at the very edge of the ball."""
+    random = np.random.default_rng(seed)
+    x = torch.from_numpy(random.integers(0, 256, (4, 3, 5, 5)).astype(np.float32)) / 255
+    move = torch.from_numpy(random.normal(size=x.shape)).float()
+    if threat.norm == "linf":
+        move = threat.radius * (torch.sign(move) if seed % 2 else move.clamp(-1, 1))
+    else:
+        move = threat.radius * move / move.flatten(1).norm(dim=1)[:, None, None, None]
+    return x, (x + move).clamp(0, 1)
+
+
+class Blind(torch.nn.Module):
+    def forward(self, x):
+        return torch.zeros(len(x), 2)
+
+
+@given(
+    st.sampled_from([Threat("linf", "8/255"), Threat("linf", "0.1"), Threat("l2", "0.5"), Threat("l2", "3")]),
+    st.integers(0, 10_000),
+)
+@settings(max_examples=50)
+def test_kept_images_lie_in_the_ball_and_within_a_level_of_what_they_were(threat, seed):
+    x, x_adv = pair(threat, seed)
+    back = unpack(x, pack(x, x_adv, threat), threat)
+    judge(Blind(), x, torch.zeros(len(x), dtype=torch.int64), back, threat, classes=2, attack="replay")
+    assert (back - x_adv).abs().max() <= threat.radius / LEVELS + 1e-6
+    assert ((back - x).abs() <= (x_adv - x).abs() + 0.002 * threat.radius / LEVELS + 1e-6).all()  # towards the image
+
+
+def test_an_edge_of_the_ball_comes_back_as_the_edge():
+    threat, x = Threat("linf", "8/255"), torch.full((1, 1, 2, 2), 0.5)
+    x_adv = x + threat.radius * torch.tensor([[[[1.0, -1.0], [0.0, 1.0]]]])
+    levels = pack(x, x_adv, threat)
+    assert levels.tolist() == [[[[LEVELS, -LEVELS], [0, LEVELS]]]]
+    assert torch.allclose(unpack(x, levels, threat), x_adv, atol=1e-7)
+
+
+def test_the_attack_gives_each_sample_its_own_and_others_as_they_are(tmp_path):
+    file, threat, x = tmp_path / "kept.parquet", Threat("linf", "0.127"), torch.full((3, 1, 1, 2), 0.5)
+    write(file, {7: np.array([[[1, -2]]], np.int8), 2: np.array([[[127, 0]]], np.int8)}, (1, 1, 2))
+    rng = Draws(0, "replay", torch.tensor([2, 5, 7]))
+    shown = replay(None, x, torch.zeros(3), threat, rng=rng, file=str(file))
+    moves = (shown - x).flatten(1).double().numpy()
+    assert moves == pytest.approx(np.array([[0.127, 0], [0, 0], [0.001, -0.002]]), abs=1e-7)
+    write(file, {2: np.array([[[0, 127]]], np.int8)}, (1, 1, 2))  # another file of the same name
+    moves = (replay(None, x, torch.zeros(3), threat, rng=rng, file=str(file)) - x).flatten(1)
+    assert moves[0].tolist() == pytest.approx([0, 0.127], abs=1e-7)
+    with pytest.raises(StoreError, match=r"shape \[1, 1, 2\], not \[3, 8, 8\]"):
+        replay(None, torch.zeros(3, 3, 8, 8), torch.zeros(3), threat, rng=rng, file=str(file))
+    file.write_bytes(b"no parquet")
+    with pytest.raises(StoreError, match="holds no kept images"):
+        replay(None, x, torch.zeros(3), threat, rng=rng, file=str(file))
+    with pytest.raises(MissingError, match="there are no kept images"):
+        replay(None, x, torch.zeros(3), threat, rng=rng, file=str(tmp_path / "none"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A shelf with a gate whose baseline keeps its attacked images, and one whose baseline does not."""
+    folder = tmp_path_factory.mktemp("replay")
+    (folder / "suites").mkdir()
+    suite = SUITE.format(attack="rbench.attacks.pgd:pgd", args="{ steps = 3 }", norm="linf", eps="24/255")
+    (folder / "suites" / "quick.toml").write_text(suite)
+    (folder / "reports" / "gates").mkdir(parents=True)
+    (folder / "reports" / "gates" / "kept.toml").write_text(GATE)
+    words = ["baseline", "save", "kept", "--catalog", str(folder), "--runs", str(folder / "runs"), "--quiet"]
+    assert command([*words, "--keep-images", "--workers", "1"]) == 0
+    assert command([*words, "--no-keep-images", "--baseline", str(folder / "bare"), "--workers", "1"]) == 0
+    return folder, Catalog.find([folder])
+
+
+def test_a_baseline_keeps_what_fools_it_and_what_nearly_does(made):
+    folder, catalog = made
+    held = snapshot.read(saving.baseline_path(catalog, "kept", None), "")
+    attacks = [held.errors[probe] for probe in ("clean", "first", "second")]
+    fooled = snapshot.errors_of(attacks, "any")
+    clean = held.errors["clean"]
+    shown = held.errors["replay"]
+    assert (shown[clean > 0] == 1).all()
+    assert fooled.sum() > 20
+    assert abs(shown - fooled).sum() <= 0.01 * len(shown)  # but for those that rounding saves
+    assert held.images == folder / "reports" / "gates" / "kept.images.parquet"
+    assert held.images.stat().st_size < 500 * 3 * 32 * 32 / 3
+    assert not (folder / "bare.images.parquet").exists()
+
+
+def test_the_same_model_is_known_where_its_own_images_fool_it(made):
+    folder, catalog = made
+    with_images = gating.gate("kept", catalog=catalog)
+    without = gating.gate("kept", baseline=folder / "bare", catalog=catalog)
+    assert with_images.outcome == without.outcome == "PASS"
+    (verdict,) = with_images.verdicts
+    assert (verdict.drop, verdict.table.first, verdict.table.second) == (0, 0, 0)
+    assert with_images.images <= without.images
+
+
+def test_a_drop_is_proven_before_any_image_is_attacked(made, tmp_path):
+    _, catalog = made
+    found = gating.gate("kept", model="standard-digits", catalog=catalog)
+    (verdict,) = found.verdicts
+    assert (found.outcome, found.images, found.passes) == ("FAIL", 0, 0)
+    assert verdict.how == "one pass an image"
+    assert verdict.interval[0] > 0.05
+    suite = evaluate("standard-digits", "quick", catalog=catalog, scores=("worst",), runs=tmp_path)
+    held = snapshot.read(saving.baseline_path(catalog, "kept", None), "")
+    before = snapshot.errors_of([held.errors[probe] for probe in ("clean", "first", "second", "replay")], "any").mean()
+    # The proof is no more than what the attacks find: they have the model's own gradient.
+    assert verdict.interval[0] <= (1 - suite.scores["worst"].value) - before + 0.01
+    assert verdict.table.first > 25
+
+
+def test_images_that_were_changed_or_moved_are_refused(made, tmp_path):
+    folder, catalog = made
+    for ending in ("json", "parquet", "images.parquet"):
+        (tmp_path / f"kept.{ending}").write_bytes((folder / "reports" / "gates" / f"kept.{ending}").read_bytes())
+    images = tmp_path / "kept.images.parquet"
+    images.write_bytes(images.read_bytes()[:-1] + b"x")
+    with pytest.raises(StoreError, match=r"kept.images.parquet is missing, or not the one of kept.json"):
+        gating.gate("kept", baseline=tmp_path / "kept", catalog=catalog)
+    images.unlink()
+    with pytest.raises(StoreError, match=r"kept.images.parquet is missing"):
+        gating.gate("kept", baseline=tmp_path / "kept", catalog=catalog)
+
+
+def test_images_outside_the_ball_are_an_attack_that_cheats(tmp_path):
+    x, threat = torch.full((1, 1, 1, 2), 0.5), Threat("linf", "0.1")
+    shown = unpack(x, np.array([[[[127, -128]]]], np.int8), threat)  # a level that `pack` never writes
+    with pytest.raises(AttackError, match="left the linf ball"):
+        judge(Blind(), x, torch.tensor([0]), shown, threat, classes=2, attack="replay")
+
+
+def test_a_gate_without_a_worst_case_has_no_images_to_keep(made, tmp_path):
+    folder, catalog = made
+    (tmp_path / "reports" / "gates").mkdir(parents=True)
+    (tmp_path / "reports" / "gates" / "bare.toml").write_text(GATE.replace("[scores.worst]", "[scores.clean]"))
+    both = Catalog((*catalog.roots, tmp_path))
+    with pytest.raises(UsageError, match="no score of the gate is an attack"):
+        saving.save("bare", images=True, catalog=both, runs=folder / "runs")

@@ -1,0 +1,164 @@
+"""The last stage of a gate: what cheap attacks leave is verified by the full one, on as few images as will do."""
+
+import numpy as np
+import pytest
+from quick import SUITE
+
+from rbench import gating, saving, snapshot, verifying
+from rbench.cases import Case
+from rbench.catalog import Catalog
+from rbench.errors import UsageError
+from rbench.flips import enough, most_at_any_look
+from rbench.gates import GateScore
+from rbench.report.gates import data, text
+from rbench.survey import Survey
+from rbench.types import Call
+
+GATE = """
+title = "Keeps what it has, verified"
+suite = "quick"
+model = "at-digits"
+look = 40
+[scores.worst]
+delta = 0.1
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A gate on a worst case over FGSM and PGD, where PGD stands for AutoAttack, which takes minutes."""
+    folder = tmp_path_factory.mktemp("verified")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verifying, "AA", Call("rbench.attacks.pgd:pgd"))
+        (folder / "suites").mkdir()
+        suite = SUITE.format(attack="rbench.attacks.pgd:pgd", args="{ steps = 5 }", norm="linf", eps="24/255")
+        (folder / "suites" / "quick.toml").write_text(suite)
+        (folder / "reports" / "gates").mkdir(parents=True)
+        (folder / "reports" / "gates" / "kept.toml").write_text(GATE)
+        (folder / "reports" / "gates" / "few.toml").write_text(GATE.replace("look = 40", "look = 5\nverify = 10"))
+        catalog = Catalog.find([folder])
+        saving.save("kept", catalog=catalog, runs=folder / "runs")
+        yield folder, catalog
+
+
+def test_the_full_attack_verifies_some_of_what_is_left_and_the_same_model_passes(made):
+    _, catalog = made
+    found = gating.gate("kept", catalog=catalog)
+    (verdict,) = found.verdicts
+    assert (found.outcome, verdict.how, verdict.full) == ("PASS", "verified", "second")
+    assert verdict.images == 500  # the cheap attacks on all
+    assert 0 < verdict.asked < verdict.left / 2
+    assert verdict.interval[1] <= 0.1
+    assert f"second was run on {verdict.asked} of the {verdict.left} images that others leave." in text(found)
+    assert data(found)["scores"]["worst"]["verified"] == verdict.asked
+
+
+def test_a_model_that_hides_its_gradient_from_cheap_attacks_fails_with_proof(made):
+    _, catalog = made
+    found = gating.gate("kept", model="separate-net-digits", catalog=catalog)
+    (verdict,) = found.verdicts
+    assert (found.outcome, verdict.how) == ("FAIL", "verified")
+    assert verdict.interval[0] > 0.1
+    assert verdict.asked < verdict.left
+    assert verdict.table.first > 50
+
+
+def test_a_drop_that_the_cheap_attacks_show_needs_no_other(made):
+    _, catalog = made
+    found = gating.gate("kept", model="standard-digits", catalog=catalog)
+    (verdict,) = found.verdicts
+    assert (found.outcome, verdict.how, verdict.asked) == ("FAIL", "bet", 0)
+    assert found.images < 100
+
+
+def test_too_few_images_say_what_would_do(made):
+    folder, catalog = made
+    few = gating.gate("kept", images=40, catalog=catalog)
+    assert few.outcome == "INCONCLUSIVE"
+    assert "worst: all 500 images have to be attacked, and second verifies some of them." in text(few)
+    base = folder / "reports" / "gates" / "kept"
+    short = gating.gate("few", baseline=base, catalog=catalog)
+    (verdict,) = short.verdicts
+    assert (short.outcome, verdict.asked) == ("INCONCLUSIVE", 10)
+    assert f"worst: second on {verdict.needed} of the {verdict.left} images would show a drop of at most" in text(short)
+    assert 10 < verdict.needed < verdict.left
+
+
+def test_verify_must_be_at_least_one():
+    from rbench.gates import Gate
+
+    with pytest.raises(UsageError, match="verify = 0 must be at least 1"):
+        Gate("g", "t", "s", "m", (GateScore("a", 0.1),), verify=0)
+
+
+def case_of(n, baseline_flips, delta, alpha=0.05):
+    """A score whose baseline was fooled on some images, all of them by the full attack alone."""
+    before = (np.arange(n) < baseline_flips).astype(float)
+    return Case(GateScore("a", delta), ("cheap", "full"), "any", before, alpha, "full")
+
+
+def cheap(case, errors):
+    case.see(np.arange(len(errors)), {"cheap": errors}, np.zeros(len(errors)))
+
+
+def test_cheap_attacks_alone_prove_a_drop_and_never_that_there_is_none():
+    case = case_of(100, 10, 0.05)
+    cheap(case, np.zeros(100))
+    assert not case.passes
+    assert case.above < 20
+    assert case.floor == pytest.approx(-0.1)
+    assert case.ceiling == pytest.approx(0.9)
+    case = case_of(100, 10, 0.05)
+    cheap(case, (np.arange(100) < 16).astype(float))  # 6 more than before
+    assert case.above == np.inf
+    assert case.floor == pytest.approx(0.06)
+
+
+def test_ends_by_hand():
+    case = case_of(100, 10, 0.05)
+    cheap(case, np.zeros(100))
+    case.take(Survey(100, 100, certain=10, certain_flips=8, drawn=20, flips=1, alpha=0.05), np.arange(9))
+    assert case.floor == pytest.approx((9 - 10) / 100)
+    unseen = most_at_any_look(1, 20, 90, 0.05)
+    assert case.ceiling == pytest.approx((8 + unseen - 10) / 100)
+    assert case.drop == pytest.approx((8 + 90 / 20 - 10) / 100)
+    assert case.interval == (pytest.approx(case.floor), case.ceiling)
+    assert case.needed == 10 + enough(90, 6, 0.05, most_at_any_look)  # 6 more may fall, with the 9 that did
+
+
+@pytest.mark.parametrize("flips", [15, 16, 25, 60])
+def test_a_wrong_pass_is_as_rare_as_alpha_says_whenever_one_looks(flips):
+    random, passed, times, n = np.random.default_rng(flips), 0, 300, 200
+    for _ in range(times):
+        case = case_of(n, 10, 0.03)  # 16 or more of 200 that fall are too many
+        cheap(case, np.zeros(n))
+        order = random.permutation(np.arange(n) < flips)
+        for drawn in range(10, n, 10):
+            case.take(Survey(n, n, drawn=drawn, flips=int(order[:drawn].sum()), alpha=0.05), np.array([], int))
+            if case.passes:
+                passed += 1
+                break
+    if flips > 16:
+        assert passed / times <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
+    else:
+        assert passed > 0
+
+
+def test_what_only_the_full_attack_fooled_before_is_verified_first(made, monkeypatch):
+    folder, catalog = made
+    held = snapshot.read(folder / "reports" / "gates" / "kept", "")
+    alone = np.flatnonzero((held.errors["second"] > 0) & (held.errors["first"] == 0) & (held.errors["clean"] == 0))
+    asked = []
+
+    def watched(ask, full, known, certain, rest, enough, look):
+        asked.append((certain, rest))
+        return verifying.verified(ask, full, known, certain, rest, enough, look)
+
+    monkeypatch.setattr(gating, "verified", watched)
+    gating.gate("kept", catalog=catalog)
+    ((certain, rest),) = asked
+    assert len(alone) > 0
+    assert set(alone) <= set(certain.tolist())
+    assert not set(certain) & set(rest)
+    stands = (held.errors["first"] == 0) & (held.errors["clean"] == 0)
+    assert sorted([*certain, *rest]) == np.flatnonzero(stands).tolist()
