@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from quick import SUITE
 
 from rbench import evaluate, gating, saving, snapshot
+from rbench.cases import Case
 from rbench.catalog import Catalog
 from rbench.cli import run as command
 from rbench.errors import AttackError, MissingError, StoreError, UsageError
+from rbench.gates import GateScore
 from rbench.referee import judge
 from rbench.replay import LEVELS, pack, replay, unpack, write
 from rbench.rng import Draws
@@ -136,6 +138,51 @@ def test_a_drop_is_proven_before_any_image_is_attacked(made, tmp_path):
     # The proof is no more than what the attacks find: they have the model's own gradient.
     assert verdict.interval[0] <= (1 - suite.scores["worst"].value) - before + 0.01
     assert verdict.table.first > 25
+
+
+def case_of(before, delta, alpha=0.05):
+    return Case(GateScore("a", delta), ("attack", "replay"), "any", before, alpha)
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.sampled_from([0.07, 0.19, 0.41]))
+@settings(max_examples=60)
+def test_all_images_seen_give_the_truth_whatever_was_known_before(n, seed, delta):
+    random = np.random.default_rng(seed)
+    before, attack, shown = (np.array(random.random(n) < 0.4, float) for _ in range(3))
+    case = case_of(before, delta, alpha=1e-9)
+    case.know({"replay": shown})
+    order = random.permutation(n)
+    for part in np.array_split(order, 3):
+        low, high = case.interval
+        truth = np.maximum(attack, shown).mean() - before.mean()
+        assert low - 1e-9 <= truth <= high + 1e-9
+        case.see(part, {"attack": attack[part]}, np.zeros(len(part)))
+    assert case.images == n
+    assert case.drop == pytest.approx(truth)
+    assert case.passes == (truth <= delta)
+    assert (case.above == np.inf) == (truth > delta)
+
+
+@pytest.mark.parametrize(("fallen", "side"), [(14, "passes"), (6, "fails")])
+def test_a_wrong_decision_is_rare_when_some_images_are_known(fallen, side):
+    """Of 200 images 10 may be lost; the images kept show some of those that are, and none that are not."""
+    random, wrong, times = np.random.default_rng(fallen), 0, 300
+    for _ in range(times):
+        before = (random.permutation(200) < 40).astype(float)
+        lost = random.permutation(np.flatnonzero(before == 0))[:fallen]
+        now = before.copy()
+        now[lost] = 1
+        shown = np.where(random.random(200) < 0.4, now, 0)
+        case = case_of(before, 0.0501)
+        case.know({"replay": shown})
+        order = random.permutation(200)
+        for start in range(0, 180, 20):
+            part = order[start : start + 20]
+            case.see(part, {"attack": now[part]}, np.zeros(20))
+            if case.passes if side == "passes" else case.above >= 1 / case.alpha:
+                wrong += 1
+                break
+    assert wrong / times <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
 
 
 def test_images_that_were_changed_or_moved_are_refused(made, tmp_path):

@@ -107,3 +107,7 @@ def test_what_makes_no_sense_is_refused(shelf):
         surveying.survey("at-digits", "bare", 1, catalog=catalog)
     with pytest.raises(UsageError, match="judges random models by 20 draws"):
         surveying.survey("at-digits", "digits-rand", 1, catalog=catalog)
+    quick = (shelf / "suites" / "quick.toml").read_text()
+    (shelf / "suites" / "short.toml").write_text(quick.replace("[probes.first]", "[probes.first]\nlimit = 20"))
+    with pytest.raises(UsageError, match="do not all ask every image once"):
+        surveying.survey("at-digits", "short", 1, catalog=catalog, limit=40, runs=shelf / "d")
