@@ -191,5 +191,5 @@ def test_every_figure_of_the_shelf_names_what_there_is(tmp_path):
 
 @pytest.mark.parametrize("name", ["epochs", "sizes"])
 def test_figures_of_trainings_that_are_not_there_name_the_command(name, tmp_path):
-    with pytest.raises(MissingError, match=r"no checkpoint matches .*; make it: rbench (train|study) semirobust-digits"):
+    with pytest.raises(MissingError, match=r"no checkpoint .*; make it: rbench (train|study) semirobust-digits"):
         studies.figure(f"digits-semirobust-{name}", runs=tmp_path)
