@@ -11,7 +11,7 @@ from rbench import identity, planner, reference, sheet, sources
 from rbench.assess import Assessment
 from rbench.catalog import Catalog
 from rbench.datasets import Dataset, View
-from rbench.errors import InterruptedRunError
+from rbench.errors import InterruptedRunError, UsageError, unknown
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rbench.bench import Source
+
+ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,25 @@ class Means:
     workers: int | None
     device: str | None
     progress: bool
+    engine: str = "local"
+    address: str | None = None
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
+        if self.engine == "local" and (self.address, self.gpus) != (None, None):
+            raise UsageError(f"{'--address' if self.address else '--gpus'} goes with --engine ray.")
+
+    def workers_on(self, subject: Subject, place: str) -> int:
+        """The workers that share the work on a subject: processes of this machine, or those of a cluster."""
+        if self.engine == "local":
+            return workers_for(self.workers, subject, place)
+        if subject.module is not None:
+            raise UsageError("a module lives in this process; name a model, or a file.py:function, with --engine ray.")
+        from rbench.on_ray import workers
+
+        return workers(self.workers, self.address, place, 1.0 if self.gpus is None else self.gpus)
 
 
 @dataclass(frozen=True)
@@ -136,7 +157,7 @@ class Task:
                 module = self.subject.module
                 place = device_of(means.device, module)
                 source = source_of(suite, self.subject, self.surrogates, self.dataset.digest, seed, place)
-                count = workers_for(means.workers, self.subject, place)
+                count = means.workers_on(self.subject, place)
                 with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place):
                     if unmeasured:
                         self.run.measured(measure.look(source, suite.rules, self.n, seed, bar))

@@ -71,7 +71,8 @@ def survey(
     one_by_one(spec)
     score, full = _full(spec)
     cheap = tuple(name for name in score.of if name != full)
-    means = Means(batch, workers, device, progress)
+    spread = {key: options[key] for key in ("engine", "address", "gpus") if key in options}
+    means = Means(batch, workers, device, progress, **spread)
     file = str(weights) if weights is not None else None
     variant = Variant(seed, limit, eps, file)
     names = tuple(each.name for each in spec.scores if full not in each.of)

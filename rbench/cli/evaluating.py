@@ -61,6 +61,9 @@ def evaluate(
     batch: words.Batch = None,
     workers: words.Workers = None,
     device: words.Device = None,
+    engine: words.Engine = "local",
+    address: words.Address = None,
+    gpus: words.Gpus = None,
     runs: words.Runs = None,
     data_dir: words.DataDir = None,
     download: words.Download = False,
@@ -91,6 +94,7 @@ def evaluate(
     options: dict[str, Any] = {
         "limit": limit, "seed": seed, "batch": batch, "workers": workers, "device": device, "runs": runs,
         "data_dir": data_dir, "download": download, "fresh": fresh, "progress": not quiet,
+        "engine": engine, "address": address, "gpus": gpus,
         "catalog": Catalog.find(catalog or ()),
     }  # fmt: skip
     if table is not None:
