@@ -70,9 +70,8 @@ class Crew:
         while left:
             self._hire(left)
             while todo and self._idle:
-                worker = self._idle.pop()
-                task = todo.popleft()
-                self._busy[self._ground.give(worker, function, task)] = worker, task
+                worker, next_ = self._idle.pop(), todo.popleft()
+                self._busy[self._ground.give(worker, function, next_)] = worker, next_
             for worker, task, answer in self._answers():
                 if answer.lost:
                     todo.extendleft([task] if task is not None else [])

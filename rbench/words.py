@@ -29,6 +29,9 @@ Backend = Annotated[
 Batch = Annotated[int | None, typer.Option(min=1, help="Batch size of native attacks; measured by default.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default on a CPU.")]
 Engine = Annotated[str, typer.Option(help="local, or ray for a cluster's workers.")]
+Shard = Annotated[
+    str | None, typer.Option(help="Only this share of the blocks, 2/4, in a run folder of its own; see `rbench merge`.")
+]
 Address = Annotated[
     str | None,
     typer.Option(help="The head of the Ray cluster, host:port; default $RAY_ADDRESS, or this host's."),
