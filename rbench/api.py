@@ -11,6 +11,7 @@ from rbench import backends, planner, reference, sheet, sources
 from rbench.assess import assess
 from rbench.catalog import Catalog, resolve
 from rbench.codes import CODES, diagnostic
+from rbench.engines import Engine
 from rbench.errors import UsageError, unknown
 from rbench.evaluating import Evaluation, Means, concluded, interruptible, tasks_of
 from rbench.planner import Variant
@@ -62,7 +63,7 @@ def evaluate(
     the workers of the cluster at `address` (host:port), None for all that it has room for, each with a share `gpus` of
     a GPU. Raises `RbenchError`s with the remedy.
     """
-    means = Means(batch, workers, device, progress, engine, address, gpus)
+    means = Means(batch, workers, device, progress, Engine(engine, address, gpus))
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))

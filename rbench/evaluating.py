@@ -11,7 +11,8 @@ from rbench import identity, planner, reference, sheet, sources
 from rbench.assess import Assessment
 from rbench.catalog import Catalog
 from rbench.datasets import Dataset, View
-from rbench.errors import InterruptedRunError, UsageError, unknown
+from rbench.engines import LOCAL, Engine
+from rbench.errors import InterruptedRunError, UsageError
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rbench.bench import Source
-
-ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -71,25 +70,15 @@ class Means:
     workers: int | None
     device: str | None
     progress: bool
-    engine: str = "local"
-    address: str | None = None
-    gpus: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise unknown("engine", self.engine, ENGINES)
-        if self.engine == "local" and (self.address, self.gpus) != (None, None):
-            raise UsageError(f"{'--address' if self.address else '--gpus'} goes with --engine ray.")
+    engine: Engine = LOCAL
 
     def workers_on(self, subject: Subject, place: str) -> int:
         """The workers that share the work on a subject: processes of this machine, or those of a cluster."""
-        if self.engine == "local":
+        if not self.engine.away:
             return workers_for(self.workers, subject, place)
         if subject.module is not None:
             raise UsageError("a module lives in this process; name a model, or a file.py:function, with --engine ray.")
-        from rbench.on_ray import workers
-
-        return workers(self.workers, self.address, place, 1.0 if self.gpus is None else self.gpus)
+        return self.engine.workers(self.workers, place)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rbench.errors import MissingError, RbenchError, UsageError
 from rbench.parcels import unpack
 
 Fetch = Callable[[str], bytes]
-HERE = ("RBENCH_DATA", "RBENCH_DOWNLOAD")  # a node's own ones count before those of the driver
+HERE = ("RBENCH_DATA", "RBENCH_FROST", "RBENCH_DOWNLOAD")  # a node's own ones count before those of the driver
 SAME = "Install the same packages on every node, or run on nodes that have them."
 SCARCE = ("can't allocate memory", "out of memory")
 

@@ -131,7 +131,7 @@ class Cluster:
             return Answer(error=UsageError(f"a worker cannot run this rbench: {_last_line(error)} {SAME}"))
         except errors.RayError as error:
             text = " ".join(str(error).split())
-            memory = isinstance(error, errors.OutOfMemoryError) or "memory pressure" in text
+            memory = isinstance(error, errors.OutOfMemoryError) or "low on memory" in text
             return Answer(lost=text, memory=memory)
         return answer
 
@@ -139,7 +139,7 @@ class Cluster:
 def _environment() -> dict[str, str]:
     """Where the driver looks for data, in words that hold in another working directory."""
     found = {name: os.environ[name] for name in HERE if name in os.environ}
-    return found | {name: str(Path(found[name]).resolve()) for name in HERE[:1] if name in found}
+    return found | {name: str(Path(found[name]).resolve()) for name in HERE[:2] if name in found}
 
 
 def _last_line(error: Exception) -> str:

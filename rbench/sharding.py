@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rbench import backends, planner, shards
 from rbench.api import runs_root
 from rbench.catalog import Catalog
+from rbench.engines import Engine
 from rbench.errors import UsageError
 from rbench.evaluating import Means, Task, tasks_of
 from rbench.planner import Variant
@@ -50,8 +50,10 @@ def evaluate_shard(
     catalog: Catalog | None = None,
     workers: int | None = 1,
     device: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    gpus: float | None = None,
     progress: bool = False,
-    **engine: Any,
 ) -> Sharded:
     """Run one share, such as "2/4", of the blocks of an evaluation, in a run folder of its own under runs/shards.
 
@@ -68,7 +70,7 @@ def evaluate_shard(
     file = str(weights) if weights is not None else None
     variant = Variant(seed, limit, eps, file, probes=tuple(dict.fromkeys(probes)), backend=backend)
     spec, root = variant.apply(catalog.suite(suite)), runs_root(runs)
-    means = Means(batch or DEFAULT_BATCH, workers, device, progress, **engine)
+    means = Means(batch or DEFAULT_BATCH, workers, device, progress, Engine(engine, address, gpus))
     with data_source(data_dir, download):
         subject = subject_of(catalog, model, variant, spec)
         tasks = tasks_of(catalog, spec, subject, dataset_of(spec), variant, share.root(root))

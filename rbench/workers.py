@@ -57,6 +57,11 @@ class Workers:
         self._count, self._prepare, self._bench, self._tick = count, prepare, bench, tick
         self._pool: Pool | None = None
 
+    @property
+    def away(self) -> bool:
+        """Whether the workers are elsewhere, and share no disk with this process."""
+        return isinstance(self._count, Away)
+
     def __enter__(self) -> Self:
         return self
 
@@ -68,8 +73,8 @@ class Workers:
 
     def map(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
         """The results of all tasks as they come, in no particular order."""
-        few = self._count == 1 or (len(tasks) == 1 and self._pool is None)
-        if not tasks or (few and not isinstance(self._count, Away)):
+        alone = self._count == 1 or (len(tasks) == 1 and self._pool is None)
+        if not tasks or (alone and not self.away):
             for task in tasks:
                 yield function(self._bench, *task)
             return
