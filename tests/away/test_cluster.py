@@ -1,6 +1,6 @@
 """A real Ray cluster of three nodes on this machine: what it computes is what one process computes, whoever is killed.
 
-One node has its own folder of data, which lacks them, and says that it is short of memory where an attack asks.
+Nodes have a folder of data of their own, which are not the driver's; one is short of memory where an attack asks.
 """
 
 import importlib.util
@@ -104,10 +104,12 @@ def cluster(shelf):
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": MEMORY, "include_log_monitor": False}
-    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False, "no_monitor": True})
+    data = {"RBENCH_DATA": str(shelf / "other")}
+    head = {**node, "env_vars": data, "include_dashboard": False, "no_monitor": True}
+    made = Cluster(initialize_head=True, head_node_args=head)
     try:
-        made.odd = made.add_node(**node, env_vars={"RBENCH_DATA": str(shelf / "other"), "SCARCE": "1"})
-        made.victim = made.add_node(**node)
+        made.add_node(**node, env_vars={**data, "SCARCE": "1"})
+        made.victim = made.add_node(**node, env_vars=data)
         yield made
     finally:
         made.shutdown()
@@ -174,7 +176,7 @@ def test_want_of_memory_on_one_node_leaves_the_work_to_the_others(cluster, shelf
 def test_a_node_with_other_data_is_named(cluster, shelf, tmp_path):
     with pytest.raises(MissingError, match=r"on node .+ \([0-9a-f]{8}\): dataset 'made' changed .*: .+, not "):
         rbench.evaluate(
-            f"{shelf / 'code.py'}:net", "made", catalog=Catalog.find([shelf]), runs=tmp_path, engine="ray", batch=4, workers=3,
+            f"{shelf / 'code.py'}:net", "made", catalog=Catalog.find([shelf]), runs=tmp_path, engine="ray", batch=4,
             address=cluster.address, data_dir=shelf / "data",
         )  # fmt: skip
 
