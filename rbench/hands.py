@@ -6,7 +6,7 @@ import platform
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions
 from typing import Any
 
 from rbench import __version__
@@ -17,6 +17,17 @@ from rbench.parcels import unpack
 Fetch = Callable[[str], bytes]
 HERE = ("RBENCH_DATA", "RBENCH_FROST", "RBENCH_DOWNLOAD")  # a node's own ones count before those of the driver
 SAME = "Install the same packages on every node, or run on nodes that have them."
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pillow",
+    "pyautoattack",
+    "torchattacks",
+    "imagecorruptions",
+    "av",
+)
 SCARCE = ("can't allocate memory", "out of memory")
 
 
@@ -82,20 +93,18 @@ class Hand:
 
 def versions() -> dict[str, str]:
     """What driver and workers must share, lest their results differ: versions, and the code that outcomes depend on."""
-    return {
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
-        "rbench": __version__,
-        "rbench's code": source_digest("rbench.engine:run")[:16],
-    }
+    python = ".".join(platform.python_version_tuple()[:2])
+    own = {"rbench": __version__, "rbench's code": source_digest("rbench.engine:run")[:16]}
+    found = {name: next(iter(distributions(name=name)), None) for name in PACKAGES}
+    installed = {name: each.version for name, each in found.items() if each is not None}
+    return {"python": python, **own, **installed}
 
 
 def agree(wanted: Mapping[str, str], got: Mapping[str, str]) -> None:
     """Raise `UsageError` for the first version that differs between the driver, `wanted`, and this worker."""
     for name, mine in wanted.items():
-        if got.get(name) != mine:
-            raise UsageError(f"{name} is {got.get(name)}, the driver's is {mine}. {SAME}")
+        if got.get(name, mine) != mine:  # what a worker lacks is missed when it is used
+            raise UsageError(f"{name} is {got[name]}, the driver's is {mine}. {SAME}")
 
 
 def out_of_memory(error: BaseException | None) -> bool:

@@ -91,7 +91,7 @@ def kept(digest: str, name: str, fetch: Callable[[str], bytes]) -> Path:
     from filelock import FileLock
 
     folder = store() / digest
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     with FileLock(folder / ".lock"):
         if not path.is_file() or digest_bytes(path.read_bytes()) != digest:
@@ -103,6 +103,10 @@ def kept(digest: str, name: str, fetch: Callable[[str], bytes]) -> Path:
 
 
 def store() -> Path:
-    """The folder of this machine and user that keeps files which came in parcels."""
+    """The folder of this machine and user that keeps files which came in parcels, code among them."""
     user = os.getuid() if hasattr(os, "getuid") else 0
-    return Path(tempfile.gettempdir()) / f"rbench-parcels-{user}"
+    folder = Path(tempfile.gettempdir()) / f"rbench-parcels-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != user:
+        raise MissingError(f"{folder} belongs to another user; have it removed, or set TMPDIR to another folder.")
+    return folder

@@ -1,12 +1,14 @@
 """The choice of an engine: what it is refused for, before any worker is asked."""
 
+import signal
 import sys
 
 import pytest
 
 import rbench
 from rbench.errors import UsageError
-from rbench.on_ray import _room
+from rbench.on_ray import _handlers_kept, _room
+from rbench.workers import INTERRUPTIONS
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
@@ -32,6 +34,14 @@ def test_options_that_make_no_sense_are_refused(options, sentence):
 def test_a_module_cannot_leave_its_process(small_net):
     with pytest.raises(UsageError, match=r"a module lives in this process.*file\.py:function"):
         rbench.evaluate(small_net, "digits-linf", limit=1, engine="ray")
+
+
+@pytest.mark.parametrize("number", INTERRUPTIONS)
+def test_what_ray_makes_of_interruptions_is_undone(number):
+    before = signal.getsignal(number)
+    with _handlers_kept():
+        signal.signal(number, signal.SIG_IGN)
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,21 @@ def test_any_version_that_differs_is_refused_with_both_and_the_node(what):
     assert str(error).startswith(f"on node n1: {what} is {versions()[what]}, the driver's is 0.0.7.")
 
 
+def test_a_package_that_a_worker_lacks_is_missed_when_it_is_used(monkeypatch):
+    assert Hand("n1").prepare(*sent(bench), versions() | {"torchattacks-x": "3.5"}, {}).error is None
+
+
+def test_files_of_another_user_are_not_trusted(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(parcels.tempfile, "gettempdir", lambda: str(tmp_path))
+    mine = parcels.store()
+    assert mine.stat().st_mode & 0o77 == 0
+    monkeypatch.setattr(parcels.os, "getuid", lambda: 12345)
+    mine.rename(tmp_path / "rbench-parcels-12345")
+    with pytest.raises(MissingError, match="belongs to another user"):
+        parcels.store()
+
+
 def test_data_that_a_node_lacks_name_the_node_but_what_the_model_does_wrong_does_not():
     hand = ready()
     missing = hand.work(*sent((partial(fails, MissingError("no images")), ()))).error
