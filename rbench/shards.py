@@ -126,7 +126,8 @@ def _name(place: Path) -> tuple[str, ...]:
 
 def _checked(places: Sequence[Path]) -> list[Path]:
     """The folders of all shares of one run, in order."""
-    first, shares = places[0], {}
+    first = places[0]
+    shares: dict[Share, Path] = {}
     for place in places:
         share = Share(*(int(_read(place / SHARD)[key]) for key in ("shard", "of")))
         if share in shares:

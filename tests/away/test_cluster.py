@@ -186,7 +186,7 @@ def test_a_worker_of_another_version_is_refused(cluster, shelf, tmp_path, monkey
     with pytest.raises(UsageError, match=r"on node .+: torch is .+, the driver's is 1\.0\. Install the same"):
         rbench.evaluate(
             "at-digits", "slow", catalog=Catalog.find([shelf]), runs=tmp_path, engine="ray", address=cluster.address,
-            **DIGITS,
+            **{**DIGITS, "workers": 1},
         )  # fmt: skip
 
 
