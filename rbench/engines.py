@@ -1,9 +1,12 @@
 """What runs the work besides this process: processes of this machine, or the workers of a Ray cluster."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rbench.errors import UsageError, unknown
-from rbench.workers import Away
+
+if TYPE_CHECKING:
+    from rbench.workers import Away
 
 ENGINES = ("local", "ray")
 
@@ -27,7 +30,7 @@ class Engine:
         """Whether workers may be on other machines."""
         return self.name != "local"
 
-    def workers(self, count: int | None, device: str) -> Away:
+    def workers(self, count: int | None, device: str) -> "Away":
         """So many workers away, None for as many as there is room for; raises `UsageError` where there is none."""
         from rbench import on_ray
 

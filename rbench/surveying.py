@@ -72,9 +72,7 @@ def survey(
     one_by_one(spec)
     score, full = _full(spec)
     cheap = tuple(name for name in score.of if name != full)
-    engine = Engine(
-        *(options.get(key, value) for key, value in (("engine", "local"), ("address", None), ("gpus", None)))
-    )
+    engine = Engine(options.get("engine", "local"), options.get("address"), options.get("gpus"))
     means = Means(batch, workers, device, progress, engine)
     file = str(weights) if weights is not None else None
     variant = Variant(seed, limit, eps, file)
