@@ -81,7 +81,7 @@ def evaluate_shard(
 
 
 def merge(folders: Iterable[str | Path], *, runs: str | Path | None = None) -> list[Merged]:
-    """Make one run of all shares of an evaluation; see `rbench.shards.merge`."""
+    """Make one run of the shares in some folders, by default under $RBENCH_RUNS or runs/; see `rbench.shards.merge`."""
     return shards.merge(folders, runs_root(runs))
 
 
