@@ -78,7 +78,7 @@ def shelf(tmp_path_factory):
     (folder / "suites").mkdir()
     digits = {"dataset": "digits", "data": "rbench.data.digits:digits", "data_args": '{ split = "test" }'}
     made = {"dataset": "made", "data": f"{code}:load", "data_args": "{}"}
-    square = {"attack": "rbench.attacks.square:square", "args": "{ queries = 300 }"}
+    square = {"attack": "rbench.attacks.square:square", "args": "{ queries = 100 }"}
     for name, values in {
         "slow": {**digits, **square},
         "hungry": {**digits, "attack": f"{code}:hungry", "args": f'{{ flag = "{folder}/flag" }}'},
@@ -148,7 +148,7 @@ def until(true):
 
 def test_a_driver_that_is_killed_and_run_again_leaves_the_bytes_of_one_process(cluster, shelf, whole, tmp_path):
     words = ["eval", "--suite", "slow", "--model", "at-digits", "--limit", N, "--batch", 4, "--catalog", shelf]
-    words += ["--engine", "ray", "--address", cluster.address, "--runs", tmp_path]
+    words += ["--engine", "ray", "--address", cluster.address, "--workers", 2, "--runs", tmp_path]
     process = subprocess.Popen([sys.executable, "-m", "rbench", *map(str, words)], stderr=subprocess.DEVNULL)
     until(lambda: committed(tmp_path) or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
@@ -157,7 +157,7 @@ def test_a_driver_that_is_killed_and_run_again_leaves_the_bytes_of_one_process(c
     assert before < N // 4
     again = rbench.evaluate(
         "at-digits", "slow", catalog=Catalog.find([shelf]), runs=tmp_path, engine="ray", address=cluster.address,
-        **DIGITS,
+        **{**DIGITS, "workers": 2},
     )  # fmt: skip
     assert again.fresh_blocks <= N // 4 - before
     assert contents(tmp_path) == whole
