@@ -33,13 +33,13 @@ def test_a_damaged_checkpoint_on_the_shelf_is_noticed(tmp_path):
         rbench.check(catalog=Catalog.find([tmp_path]))
 
 
-@pytest.mark.parametrize(("name", "n"), [("fgsm", 500), ("pgd20", 130)])  # two batches of 64 and a rest of two
-def test_batches_of_7_64_and_500_give_the_same_flags_in_float64(name, n):
+@pytest.mark.parametrize("name", ["fgsm", "pgd20"])
+def test_batches_of_7_64_and_500_give_the_same_flags_in_float64(name):
     data = digits("test")
-    x, y = torch.from_numpy(data.pixels[:n]).double() / 255, torch.from_numpy(data.labels[:n])
+    x, y = torch.from_numpy(data.pixels).double() / 255, torch.from_numpy(data.labels)
     model = rbench.load_model("at-digits").double().requires_grad_(False)
     flags = [success_flags(model, x, y, SUITE.threat, name, batch) for batch in BATCHES]
-    assert 10 < flags[0].sum() < n / 2
+    assert 10 < flags[0].sum() < 250
     assert torch.equal(flags[0], flags[1])
     assert torch.equal(flags[0], flags[2])
 
