@@ -1,5 +1,8 @@
 """The last stage of a gate: what cheap attacks leave is verified by the full one, on as few images as will do."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from quick import SUITE
@@ -9,7 +12,8 @@ from rbench.cases import Case
 from rbench.catalog import Catalog
 from rbench.errors import UsageError
 from rbench.flips import enough, most_at_any_look
-from rbench.gates import GateScore
+from rbench.gates import Gate, GateScore
+from rbench.judging import Judge
 from rbench.report.gates import data, text
 from rbench.survey import Survey
 from rbench.types import Call
@@ -85,8 +89,6 @@ def test_too_few_images_say_what_would_do(made):
 
 
 def test_verify_must_be_at_least_one():
-    from rbench.gates import Gate
-
     with pytest.raises(UsageError, match="verify = 0 must be at least 1"):
         Gate("g", "t", "s", "m", (GateScore("a", 0.1),), verify=0)
 
@@ -144,21 +146,24 @@ def test_a_wrong_pass_is_as_rare_as_alpha_says_whenever_one_looks(flips):
         assert passed > 0
 
 
-def test_what_only_the_full_attack_fooled_before_is_verified_first(made, monkeypatch):
-    folder, catalog = made
-    held = snapshot.read(folder / "reports" / "gates" / "kept", "")
-    alone = np.flatnonzero((held.errors["second"] > 0) & (held.errors["first"] == 0) & (held.errors["clean"] == 0))
+@pytest.mark.parametrize("verify", [None, 3])
+def test_what_only_the_full_attack_fooled_before_is_verified_first(monkeypatch, verify):
+    n, fooled_before = 100, [3, 50]
+    errors = {"cheap": np.zeros(n), "full": np.isin(np.arange(n), fooled_before).astype(float)}
+    held = snapshot.Snapshot(Path("x.json"), {"samples": n, "evidence": "5" * 64}, errors)
+    case = case_of(n, 0, 0.05)
+    judge = Judge(Gate("g", "t", "s", "m", (case.score,), verify=verify), [case], held)
+    margins = np.where(np.isin(np.arange(n), fooled_before), 9.0, np.arange(n) / n)
+    case.see(np.arange(n), {"cheap": (np.arange(n) == 7).astype(float)}, margins)
     asked = []
 
-    def watched(ask, full, known, certain, rest, enough, look):
-        asked.append((certain, rest))
-        return verifying.verified(ask, full, known, certain, rest, enough, look)
+    def watched(_ask, _full, known, certain, rest, enough, _look):
+        asked.append((certain.tolist(), rest.tolist(), enough(known), enough(replace(known, drawn=3))))
+        return iter(())
 
     monkeypatch.setattr(gating, "verified", watched)
-    gating.gate("kept", catalog=catalog)
-    ((certain, rest),) = asked
-    assert len(alone) > 0
-    assert set(alone) <= set(certain.tolist())
-    assert not set(certain) & set(rest)
-    stands = (held.errors["first"] == 0) & (held.errors["clean"] == 0)
-    assert sorted([*certain, *rest]) == np.flatnonzero(stands).tolist()
+    assert list(gating._verified(None, judge, case, "full")) == []
+    ((certain, rest, at_first, after_three),) = asked
+    assert certain == fooled_before
+    assert sorted(certain + rest) == [i for i in range(n) if i != 7]
+    assert (at_first, after_three) == (False, verify == 3)
