@@ -29,7 +29,7 @@ def bench_of(task: Task, probes: Sequence[Probe], bar: Progress) -> "Iterator[Be
     settings = task.run.settings()
     place = device_of(None, None) if settings.get("device") == "cuda" else "cpu"
     source = source_of(task.suite, task.subject, task.surrogates, task.dataset.digest, task.variant.seed, place)
-    with undisturbed(None, place):
+    with undisturbed(task.subject.module, place):
         yield set_up(source, probes, task.n, settings.get("batch"), bar.tick)
 
 

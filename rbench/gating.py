@@ -5,9 +5,9 @@ baseline keeps. Then images are drawn and attacked until a bet is decided. Where
 the cheaper attacks do not prove a drop, it verifies some of the images that they leave.
 """
 
+import math
 import os
 from collections.abc import Iterator, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,18 @@ from rbench.cases import Case
 from rbench.catalog import Catalog
 from rbench.errors import AttackError, ModelError, UsageError
 from rbench.evaluating import Means, Task, interruptible, task_of
+from rbench.gates import GateScore
 from rbench.judging import Gated, Judge, together
+from rbench.pairing import PAIRED
 from rbench.planner import Variant
 from rbench.sampling import Sampler, one_by_one, sampler
-from rbench.saving import REPLAY, baseline_path, once, replay_job, scored
+from rbench.saving import REPLAY, baseline_path, replay_job, scored
 from rbench.snapshot import Snapshot
 from rbench.sources import data_source, dataset_of
 from rbench.subject import subject_of
 from rbench.survey import Survey, strata
-from rbench.types import FloatArray, Outcomes
+from rbench.types import FloatArray, Outcomes, ScoreSpec, Suite
+from rbench.verified import VerifiedCase
 from rbench.verifying import full_of, verified
 
 if TYPE_CHECKING:
@@ -62,26 +65,23 @@ def gate(
     catalog = catalog or Catalog.find()
     spec = catalog.gate(name)
     suite = catalog.suite(spec.suite)
-    one_by_one(suite)
     scores = {each.name: scored(suite, each.name, name) for each in spec.scores}
+    needed = {probe for score in scores.values() for probe in score.of}
+    one_by_one(suite, needed)
     remedy = f"rbench baseline save {name}"
     held = snapshot.read(baseline_path(catalog, name, baseline), remedy)
     at = branch if branch is not None else next((os.environ[key] for key in BRANCHES if os.environ.get(key)), "")
     file = str(weights) if weights is not None else None
     variant = Variant(spec.seed, weights_file=file)
-    with data_source(data_dir, download), interruptible():
+    with data_source(data_dir, download), interruptible("a gate keeps nothing, and begins again"):
         asked = variant.apply(suite)
         subject = subject_of(catalog, model if model is not None else spec.model, variant, asked)
         task = task_of(catalog, asked, subject, dataset_of(asked), variant, runs_root(None))
-        snapshot.agree(held, task.manifest, {probe for score in scores.values() for probe in score.of}, remedy)
+        snapshot.agree(held, task.manifest, needed, remedy)
         most = min(x for x in (spec.budget, images, held.samples) if x is not None)
         if most < 1:
             raise UsageError(f"images = {most} must be at least 1.")
-        cases = []
-        for each in spec.scores:
-            of, how = once(scores[each.name], held)
-            before = snapshot.errors_of([held.errors[probe] for probe in of], how)
-            cases.append(Case(each, of, how, before, spec.alpha, full_of(asked, scores[each.name])))
+        cases = [_case(each, scores[each.name], asked, held, spec.alpha) for each in spec.scores]
         judge = Judge(spec, cases, held)
         reason, passes = "", 0
         try:
@@ -90,11 +90,22 @@ def gate(
         except (ModelError, AttackError) as error:
             reason = str(error)
     verdicts = tuple(judge.verdicts())
-    outcome = together(verdicts) if not reason else "INCONCLUSIVE"
-    told = _notes(held, task)
+    outcome = together(verdicts)
+    if reason and outcome == "PASS":  # a failure that was proven before stays one
+        outcome = "INCONCLUSIVE"
+    told = ("these are the weights of the baseline.",) if held.pinned["weights"] == task.manifest["weights"] else ()
     return Gated(
         spec, outcome, verdicts, judge.seen, held.samples, passes, subject.name, at, spec.undecided(at), reason, told
     )
+
+
+def _case(score: GateScore, spec: ScoreSpec, suite: Suite, held: Snapshot, alpha: float) -> Case:
+    """A score with the baseline's errors; images that were kept of it are one more attack."""
+    shown = spec.name == held.pinned["images"]["of"]
+    of, how = ((*spec.of, REPLAY), "any") if shown else (spec.of, PAIRED[spec.use])
+    before = snapshot.errors_of([held.errors[probe] for probe in of], how)
+    full = full_of(suite, spec)
+    return VerifiedCase(score, of, how, before, alpha, full) if full else Case(score, of, how, before, alpha)
 
 
 def _stages(task: Task, judge: Judge, most: int, means: Means) -> Iterator[int]:
@@ -112,40 +123,40 @@ def _stages(task: Task, judge: Judge, most: int, means: Means) -> Iterator[int]:
         judge.know(known)
         ask.begin(judge.gate.name, most)
         yield from _drawn(ask, judge, most)
-        for case in judge.open:
-            if case.full is not None and not case.left.any():
+        for case in judge.cases:
+            if isinstance(case, VerifiedCase) and case in judge.open and not case.left.any():
                 ask.begin(case.full, int((case.after == 0).sum()))
-                yield from _verified(ask, judge, case, case.full)
+                yield from _verified(ask, judge, case)
 
 
 def _drawn(ask: Sampler, judge: Judge, most: int) -> Iterator[int]:
     """Attack the images that are drawn, by all but the full attack."""
     while judge.seen < most and len(samples := judge.next(min(judge.gate.look, most - judge.seen))):
         found = ask.some(judge.probes, samples)
-        margins = reduce(np.minimum, [each.margin.reshape(len(samples), -1).min(axis=1) for each in found.values()])
-        judge.see(samples, {probe: _errors(outcomes, len(samples)) for probe, outcomes in found.items()}, margins)
+        margins = {probe: each.margin.reshape(len(samples), -1).min(axis=1) for probe, each in found.items()}
+        judge.see(samples, {probe: _errors(each, len(samples)) for probe, each in found.items()}, margins)
         yield _cost(found)
 
 
-def _verified(ask: Sampler, judge: Judge, case: Case, full: str) -> Iterator[int]:
+def _verified(ask: Sampler, judge: Judge, case: VerifiedCase) -> Iterator[int]:
     """Verify by the full attack the images whose baseline it fooled alone, those of least margin, and random others."""
     survivors = np.flatnonzero(case.after == 0)
     margins = case.margin[survivors]
-    others = [judge.held.errors[probe][survivors] for probe in case.of if probe != full]
-    alone = (judge.held.errors[full][survivors] > 0) & (snapshot.errors_of(others, "any") == 0)
+    others = snapshot.errors_of([judge.held.errors[probe][survivors] for probe in case.parts], "any")
+    alone = (judge.held.errors[case.full][survivors] > 0) & (others == 0)
     margins[alone] = -np.inf
-    budget = judge.gate.verify or len(survivors)
-    share = min(max(CERTAIN, float(alone.mean())), budget / len(survivors)) if len(survivors) else 0.0
-    certain, rest = strata(survivors, margins, share, int(judge.held.pinned["evidence"][16:28], 16))
+    count = max(math.ceil(CERTAIN * len(survivors)), int(alone.sum()))
+    chosen = strata(survivors, margins, count, int(judge.held.pinned["evidence"][16:28], 16))
     start = Survey(len(case.before), len(survivors), alpha=case.alpha)
-    case.take(start, survivors[:0])
+    case.take(start, survivors[:0], survivors[:0])
+    budget = judge.gate.verify
 
-    def enough(known: Survey) -> bool:
-        return case not in judge.open or known.certain + known.drawn >= budget
+    def enough(_: Survey) -> bool:
+        return case not in judge.open
 
-    for known, outcomes in verified(ask, full, start, certain, rest, enough, judge.gate.look):
-        case.take(known, outcomes.sample[~outcomes.correct])
-        yield _cost({full: outcomes})
+    for known, outcomes in verified(ask, case.full, start, chosen, enough, judge.gate.look, budget):
+        case.take(known, outcomes.sample, outcomes.sample[~outcomes.correct])
+        yield _cost({case.full: outcomes})
 
 
 def _errors(outcomes: Outcomes, count: int) -> FloatArray:
@@ -156,13 +167,3 @@ def _errors(outcomes: Outcomes, count: int) -> FloatArray:
 
 def _cost(found: Mapping[str, Outcomes]) -> int:
     return sum(int(each.forwards.sum() + each.backwards.sum()) for each in found.values())
-
-
-def _notes(held: Snapshot, task: Task) -> tuple[str, ...]:
-    """What a reader must know besides: the baseline is of other code, or of these very weights."""
-    notes = []
-    if held.pinned["code"]["rbench"] != task.manifest["code"]["rbench"]:
-        notes.append("the baseline was evaluated by other code of rbench: update it by `rbench gate --update`.")
-    if held.pinned["weights"] == task.manifest["weights"]:
-        notes.append("these are the weights of the baseline.")
-    return tuple(notes)

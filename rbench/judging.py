@@ -10,28 +10,30 @@ from rbench.gates import Gate, GateScore
 from rbench.paired import Paired
 from rbench.snapshot import Snapshot
 from rbench.types import FloatArray, IntArray
+from rbench.verified import VerifiedCase
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of one score: its drop as far as it is known, and an interval that holds at whatever look.
+    """What is known of one score: an estimate of its drop, if there is one, and an interval that holds at any look.
 
-    `how` it was decided: by one pass an image, a bet, a proof, or the full attack; "" if it is not. The outcome of
-    `images` is known, and `table` counts those that only the baseline got right, and only the candidate. `needed`
-    images would pass if none turned; `least` is the smallest delta that those seen would pass if none had. The full
-    attack `full`, if the score has one, was run on `asked` of the `left` images that cheaper ones leave.
+    `by` what it was decided: one pass an image, a bet, a proof, or the full attack; "" if it is not. The outcome of
+    `images` is known, and `table` counts those that only the baseline got right, and only the candidate. So many `more`
+    would pass if none of them turned, None if not even all would; `least` is the smallest delta that those seen would
+    pass if none had. The full attack `full`, if the score has one, was run on `asked` of the `left` images that cheaper
+    ones leave.
     """
 
     score: GateScore
     outcome: Decision
-    how: How
-    drop: float
+    by: How
+    drop: float | None
     interval: tuple[float, float]
     images: int
     table: Paired | None
-    needed: int
+    more: int | None
     least: float
-    full: str | None = None
+    full: str = ""
     asked: int = 0
     left: int | None = None
 
@@ -102,10 +104,10 @@ class Judge:
         wanted = left[np.logical_or.reduce([case.left[left] for case in self.open])] if self.open else left[:0]
         return wanted[:most]
 
-    def see(self, samples: IntArray, errors: Mapping[str, FloatArray], margins: FloatArray) -> None:
-        """Take the candidate's errors by probe, and its least margins, on the images that `next` gave."""
+    def see(self, samples: IntArray, errors: Mapping[str, FloatArray], margins: Mapping[str, FloatArray]) -> None:
+        """Take the candidate's errors and margins by probe, on the images that `next` gave."""
         for case in self.open:
-            case.see(samples, {name: errors[name] for name in case.asks}, margins)
+            case.see(samples, errors, margins)
         self.seen += len(samples)
         self._at = int(np.flatnonzero(self.order == samples[-1])[0]) + 1
 
@@ -125,20 +127,21 @@ class Judge:
         """What is known of each score, with its evidence."""
         outcomes = self.outcomes()
         for case in self.cases:
-            found = case.found
+            full = case if isinstance(case, VerifiedCase) else None
+            found = full.found if full is not None else None
             yield Verdict(
                 case.score,
                 outcomes[case.name],
-                case.means if outcomes[case.name] != "INCONCLUSIVE" else "",
-                case.drop,
-                case.interval,
-                case.images,
-                case.table,
-                case.needed,
-                case.least,
-                case.full,
-                found.certain + found.drawn if found else 0,
-                found.survivors if found else None,
+                by=case.by if outcomes[case.name] != "INCONCLUSIVE" else "",
+                drop=case.drop,
+                interval=case.interval,
+                images=int(case.known.sum()),
+                table=case.table,
+                more=case.more,
+                least=case.least,
+                full=full.full if full is not None else "",
+                asked=found.asked if found is not None else 0,
+                left=found.survivors if found is not None else None,
             )
 
 

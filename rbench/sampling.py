@@ -1,6 +1,6 @@
 """Some samples of an evaluation, asked in any order: by the same jobs, the same code and the same random numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rbench.catalog import resolve
 from rbench.errors import UsageError
 from rbench.evaluating import Means, Task, source_of
 from rbench.planner import blocks
@@ -74,13 +75,19 @@ def sampler(task: Task, jobs: Sequence[Job], means: Means, size: int) -> Iterato
             yield Sampler({job.probe.name: job for job in jobs}, pool, count, batch, task.n, bar)
 
 
-def one_by_one(suite: Suite) -> None:
-    """Raise `UsageError` for a suite whose outcomes depend on who shares a block, as those of random models do."""
+def one_by_one(suite: Suite, probes: Collection[str] = ()) -> None:
+    """Raise `UsageError` for what depends on who shares a block: random models, and attacks of other packages."""
     if suite.draws > 1:
         raise UsageError(
             f"suite {suite.name!r} judges random models by {suite.draws} draws a block, so that single images cannot "
             "be asked; run it as a whole by `rbench eval`."
         )
+    for probe in suite.probes:
+        if probe.name in probes and probe.attack is not None and hasattr(resolve(probe.attack.use), "third_party"):
+            raise UsageError(
+                f"probe {probe.name!r} of suite {suite.name!r} runs another package's attack, whose outcomes depend on "
+                "who shares a block, so that single images cannot be asked; choose scores by native attacks."
+            )
 
 
 def _named(bench: "Bench", job: Job, group: Sequence[range]) -> list[tuple[str, Outcomes]]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rbench import snapshot
 from rbench.again import again, bench_of
@@ -27,6 +26,8 @@ from rbench.types import Call, IntArray, Job, Outcomes, Probe, ScoreSpec, Suite
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from rbench.replay import Move
 
 REPLAY = "replay"  # the probe that shows kept images
 
@@ -54,17 +55,24 @@ def save(
         before = snapshot.read(path, "")
     except (MissingError, StoreError):  # there is none, or none that serves
         before = None
+    file = snapshot.images_of(path)
+    shown = _shown(suite, chosen.values()) if (images if images is not None else file.is_file()) else None
     run = evaluate(model or spec.model, spec.suite, scores=tuple(chosen), seed=spec.seed, catalog=catalog, **options)
     probes = dict.fromkeys(probe for score in chosen.values() for probe in score.of)
     evidence = {probe: outcomes for probe, outcomes in run.evidence.items() if probe in probes}
-    snapshot.images_of(path).unlink(missing_ok=True)
-    shown = None
-    if images if images is not None else before is not None and before.images is not None:
-        shown = _shown(suite, chosen.values())
-        attacks = {probe: evidence[probe] for probe in shown.of}
-        evidence[REPLAY] = _kept(catalog, spec, model or spec.model, attacks, snapshot.images_of(path), options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.tmp")  # what is there stays until all of the new baseline is
+    try:
+        if shown is not None:
+            attacks = {probe: evidence[probe] for probe in shown.of}
+            evidence[REPLAY] = _kept(catalog, spec, model or spec.model, attacks, fresh, options)
+            fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)
     scores = {key: run.scores[key] for key in chosen}
     snapshot.save(path, Run(run.folder).manifest() or {}, scores, evidence, shown.name if shown else "")
+    if shown is None:
+        file.unlink(missing_ok=True)
     return snapshot.json_of(path), before
 
 
@@ -84,15 +92,12 @@ def scored(suite: Suite, name: str, gate: str) -> ScoreSpec:
     return spec
 
 
-def once(score: ScoreSpec, held: Snapshot) -> tuple[tuple[str, ...], str]:
-    """The probes that make a score up in a gate, and how: images that were kept of it are one more attack."""
-    return ((*score.of, REPLAY), "any") if score.name == held.pinned["images"]["of"] else (score.of, PAIRED[score.use])
-
-
 def _shown(suite: Suite, scores: Iterable[ScoreSpec]) -> ScoreSpec:
     """The last score that is one attack or a worst case over some; raises `UsageError` if there is none."""
     attacks = {probe.name for probe in suite.probes if probe.attack is not None and probe.eps is None}
     views = {probe.name for probe in suite.probes if probe.data is not None}
+    if REPLAY in {probe.name for probe in suite.probes}:
+        raise UsageError(f"suite {suite.name!r} has a probe {REPLAY!r}, which is what kept images are shown by.")
     found = [s for s in scores if attacks & set(s.of) and not views & set(s.of) and (len(s.of) == 1 or _any(s))]
     if not found:
         raise UsageError("no score of the gate is an attack, or a worst case over some, whose images could be kept.")
@@ -127,9 +132,7 @@ def _kept(
         subject = subject_of(catalog, model, variant, suite)
         task = task_of(catalog, suite, subject, dataset_of(suite), variant, runs_root(options.get("runs")))
         show = bool(options.get("progress"))
-        kept = dict(_made(task, _strongest(task, attacks), show))
-        shape = next((each.shape for each in kept.values()), (0,))
-        replay.write(path, kept, shape)
+        replay.write(path, dict(_made(task, _strongest(task, attacks), show)))
         means = Means(options.get("batch"), options.get("workers", 1), options.get("device"), show)
         job = replay_job(task.jobs[0], suite, path)
         with sampler(task, [job], means, job.probe.block) as ask:
@@ -138,16 +141,16 @@ def _kept(
 
 
 def _strongest(task: Task, attacks: Mapping[str, Outcomes]) -> dict[str, IntArray]:
-    """By probe the samples that it brings nearest to another class, of those that the model gets right unattacked."""
+    """By probe the samples that it, of all attacks, brings nearest to another class or furthest into it."""
     probes = [p.name for p in task.suite.probes if p.name in attacks and p.attack is not None and p.eps is None]
-    if not probes:
-        return {}
+    if few := [probe for probe in probes if len(attacks[probe]) != task.n]:
+        raise UsageError(f"probe {few[0]!r} does not ask every image once; a gate needs all of them.")
     margins = np.stack([attacks[probe].margin for probe in probes])  # of the samples 0..n-1, each once
     best = margins.argmin(axis=0)
     return {probe: np.flatnonzero(best == place) for place, probe in enumerate(probes)}
 
 
-def _made(task: Task, wanted: Mapping[str, IntArray], show: bool) -> Iterator[tuple[int, npt.NDArray[np.int8]]]:
+def _made(task: Task, wanted: Mapping[str, IntArray], show: bool) -> "Iterator[tuple[int, Move]]":
     """The perturbations of samples as `rbench.replay` keeps them, made again by the probes that did best."""
     import torch
 
@@ -161,6 +164,6 @@ def _made(task: Task, wanted: Mapping[str, IntArray], show: bool) -> Iterator[tu
             for _, images in again(bench, job, wanted[probe].tolist(), task.n):
                 samples = [sample for sample in images if sample in wanted[probe]]
                 x, _ = load_images(bench.dataset, np.array(samples), bench.device)
-                levels = replay.pack(x, torch.stack([images[sample] for sample in samples]), task.suite.rules)
-                yield from ((s, each) for s, each in zip(samples, levels, strict=True) if each.any())
+                moves = replay.pack(x, torch.stack([images[sample] for sample in samples]))
+                yield from ((s, move) for s, move in zip(samples, moves, strict=True) if move.levels.any())
                 bar.advance(len(samples))

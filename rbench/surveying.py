@@ -1,5 +1,6 @@
 """The verb `eval --precision`: the expensive attack on as few images as a precision asks for."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,8 @@ def survey(
         raise UsageError(f"the probes of score {score.name!r} do not all ask every image once; name another suite.")
     stands = np.logical_and.reduce([evidence[name].correct for name in cheap])
     survivors = evidence[cheap[-1]].sample[stands]
-    certain, rest = strata(survivors, evidence[cheap[-1]].margin[stands], CERTAIN, _order(done))
+    count = math.ceil(CERTAIN * len(survivors))
+    certain, rest = strata(survivors, evidence[cheap[-1]].margin[stands], count, _order(done))
     found, passes = Survey(len(stands), len(survivors)), 0
 
     def close(known: Survey) -> bool:
@@ -106,7 +108,7 @@ def survey(
             jobs = [job for job in replace(task, scores=(score.name,)).jobs if job.probe.name == full]
             with sampler(task, jobs, means, LOOK) as ask:
                 ask.begin("AutoAttack", len(survivors))
-                for now, seen in verified(ask, full, found, certain, rest, close, LOOK):
+                for now, seen in verified(ask, full, found, (certain, rest), close, LOOK):
                     found = now
                     passes += int(seen.forwards.sum() + seen.backwards.sum())
     return Surveyed(done, found, score, passes)

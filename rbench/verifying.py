@@ -21,20 +21,22 @@ def verified(
     ask: Sampler,
     full: str,
     known: Survey,
-    certain: IntArray,
-    rest: IntArray,
+    strata: tuple[IntArray, IntArray],
     enough: Callable[[Survey], bool],
     look: int,
+    budget: int | None = None,
 ) -> Iterator[tuple[Survey, Outcomes]]:
     """What is known after the certain stratum, and after every `look` of the others, with the last outcomes.
 
-    It ends as soon as `enough` is known, or all were asked.
+    It ends as soon as `enough` is known, all of both `strata` were asked, or `budget` of them.
     """
-    outcomes = ask.some([full], certain)[full] if len(certain) else None
-    if outcomes is not None:
+    certain, rest = strata
+    most = len(certain) + len(rest) if budget is None else budget
+    if len(certain := certain[:most]):
+        outcomes = ask.some([full], certain)[full]
         known = replace(known, certain=len(certain), certain_flips=int((~outcomes.correct).sum()))
         yield known, outcomes
-    while not enough(known) and known.drawn < len(rest):
-        outcomes = ask.some([full], rest[known.drawn : known.drawn + look])[full]
-        known = replace(known, drawn=known.drawn + len(outcomes), flips=known.flips + int((~outcomes.correct).sum()))
+    while not enough(known) and (size := min(look, most - known.asked, len(rest) - known.drawn)) > 0:
+        outcomes = ask.some([full], rest[known.drawn : known.drawn + size])[full]
+        known = replace(known, drawn=known.drawn + size, flips=known.flips + int((~outcomes.correct).sum()))
         yield known, outcomes

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from quick import SUITE
 
 from rbench import gating, saving, snapshot
-from rbench.betting import draws_needed
 from rbench.cases import Case
 from rbench.catalog import Catalog
 from rbench.cli import run as command
-from rbench.errors import MissingError, StoreError, UsageError
+from rbench.errors import MissingError, ModelError, StoreError, UsageError
 from rbench.gates import Gate, GateScore
 from rbench.judging import Judge, together
 from rbench.report.gates import junit, text
@@ -43,10 +42,10 @@ from torch import nn
 class Broken(nn.Module):
     def __init__(self, how):
         super().__init__()
-        self.weight, self.how = nn.Parameter(torch.ones(1)), how
+        self.weight, self.by = nn.Parameter(torch.ones(1)), how
     def forward(self, x):
         logits = x.mean((1, 2, 3))[:, None] * torch.arange(10.0) * self.weight
-        if self.how == "random":
+        if self.by == "random":
             return logits + torch.rand_like(logits)
         return logits * (float("nan") if len(x) < 20 else 1.0)
 def random():
@@ -106,12 +105,15 @@ def test_a_weakened_checkpoint_fails_and_an_equal_one_passes(made, tmp_path):
     safetensors.torch.save_file(noisy, tmp_path / "weak.safetensors")
     weak = gating.gate("kept", weights=tmp_path / "weak.safetensors", catalog=catalog)
     assert (weak.outcome, weak.exit_code, weak.images) == ("FAIL", 1, 0)  # its clean images say enough
-    assert by_name(weak)["clean"].how == "one pass an image"
+    assert by_name(weak)["clean"].by == "one pass an image"
     fooled = gating.gate("kept", model="standard-digits", catalog=catalog)
     assert (fooled.outcome, fooled.images) == ("FAIL", 40)
     worst = by_name(fooled)["worst"]
-    assert (worst.outcome, worst.how) == ("FAIL", "bet")
+    assert (worst.outcome, worst.by) == ("FAIL", "bet")
     assert worst.interval[0] > 0.05
+    (case,) = [case for case in ET.fromstring(junit(weak)) if case.get("name") == "worst"]  # noqa: S314 - written here
+    assert case.find("skipped").get("message") == "worst was not decided: the gate had failed."
+    assert by_name(weak)["worst"].drop is None
     equal = gating.gate("kept", model="ews-digits", catalog=catalog)  # trained by another method, as robust
     assert equal.outcome == "PASS"
     assert by_name(equal)["worst"].table.first > 0
@@ -124,12 +126,11 @@ def test_few_images_decide_nothing_and_it_says_how_many_would(made, capsys):
     out = capsys.readouterr().out
     assert out.startswith("INCONCLUSIVE: at-digits against the baseline of kept")
     assert "On branch 'release/1' the policy for an undecided gate is: it fails." in out
-    errors = snapshot.read(saving.baseline_path(catalog, "kept", None), "").errors["clean"]
-    right = int((errors == 0).sum())  # the others are known to be fooled
-    needed = draws_needed(right, 500 * 0.05 / right)
-    assert f"worst: {needed} images would show a drop of at most 5 points, if none of them turned." in out
+    more = by_name(gating.gate("kept", images=20, catalog=catalog))["worst"].more
+    assert f"worst: {more} more images would show a drop of at most 5 points, if none of them turned." in out
+    needed = 20 + more
     enough = gating.gate("kept", images=needed, catalog=catalog)
-    assert [(each.outcome, each.how) for each in enough.verdicts] == [("PASS", "one pass an image"), ("PASS", "bet")]
+    assert [(each.outcome, each.by) for each in enough.verdicts] == [("PASS", "one pass an image"), ("PASS", "bet")]
     found = gating.gate("kept", images=needed - 1, branch="feature-1", catalog=catalog)
     assert (found.outcome, found.undecided, found.exit_code) == ("INCONCLUSIVE", "warn", 0)
     assert "it only warns" in text(found)
@@ -146,7 +147,7 @@ def test_machines_get_json_junit_and_a_summary(made, tmp_path, capsys, monkeypat
     assert (told["outcome"], told["exit_code"], told["branch"]) == ("FAIL", 1, "feature-x")
     assert told["scores"]["worst"]["lost"] > 20
     suite = ET.parse(tmp_path / "j.xml").getroot()  # noqa: S314 - written above
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
     (case,) = [case for case in suite if case.get("name") == "worst"]
     assert "dropped by" in case.find("failure").get("message")
     assert "## ❌ FAIL: robustness of `standard-digits`" in (tmp_path / "summary.md").read_text()
@@ -175,13 +176,17 @@ def test_a_model_that_misbehaves_is_inconclusive_with_the_reason(made, model, sa
     assert (suite.get("errors"), suite.get("skipped")) == ("2", "0")
 
 
-def test_what_the_user_got_wrong_is_no_outcome_of_a_gate(made, tmp_path):
+def test_what_the_user_got_wrong_is_no_outcome_of_a_gate(made, tmp_path, capsys):
     folder, _ = made
     words = ["gate", "kept", "--catalog", str(folder), "--branch", "feature-1", *ALONE]
     assert command([*words, "--device", "tpu"]) == 3
     assert command([*words, "--weights", str(tmp_path / "none.safetensors")]) == 4
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     assert command([*words, "--weights", str(tmp_path / "bad.safetensors")]) != 0
+    assert command([*words, "--runs", str(tmp_path)]) == 3
+    assert "--runs goes with --update" in capsys.readouterr().err
+    assert command([*words, "--update", "--json"]) == 3
+    assert "--update goes without --branch" in capsys.readouterr().err
 
 
 def test_baselines_may_have_dots_in_their_names(made, tmp_path):
@@ -215,7 +220,8 @@ def test_a_baseline_that_cannot_serve_is_refused(made, copied):
     gated(UsageError, "its data is f, not 9", data="f")
     gated(StoreError, "has format 0", format=0)
     gated(UsageError, "its surrogates is", surrogates={"a": ["b", {}]})
-    gated(UsageError, "its code is", code={"rbench": "0", "mine.py:attack": "1"})
+    gated(UsageError, "its code is", code={**whole["code"], "mine.py:attack": "1"})
+    gated(UsageError, "its code is", code={"rbench": "0"})  # perhaps of weaker attacks
     file.write_text(json.dumps({**whole, "seed": 3}))
     with pytest.raises(StoreError, match=r"it was edited. Restore it, or make it anew: rbench baseline save kept"):
         gating.gate("kept", baseline=copied, catalog=catalog)
@@ -227,7 +233,7 @@ def test_a_baseline_that_cannot_serve_is_refused(made, copied):
     with pytest.raises(StoreError, match="is damaged"):
         gating.gate("kept", baseline=copied, catalog=catalog)
     bare = {"clean": outcomes(np.ones(500))}
-    snapshot.save(copied, {**whole, "code": {"rbench": "0"}}, {}, bare)
+    snapshot.save(copied, whole, {}, bare)
     with pytest.raises(
         UsageError, match="has nothing of probe 'first', which the gate needs; rbench baseline save kept"
     ):
@@ -270,7 +276,8 @@ def judge_of(gate, before, of=None, how="mean"):
 
 
 def see(judge, samples, now):
-    judge.see(samples, {name: each[samples] for name, each in now.items()}, np.zeros(len(samples)))
+    shown = {name: each[samples] for name, each in now.items()}
+    judge.see(samples, shown, dict.fromkeys(shown, np.zeros(len(samples))))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60), st.sampled_from([0.05, 0.2, 0.4]))
@@ -327,6 +334,62 @@ def test_a_wrong_decision_is_as_rare_as_alpha_says():
             see(judge, samples, now)
         wrong += together(tuple(judge.verdicts())) == "FAIL"
     assert wrong / times <= 0.1 + 3 * (0.1 * 0.9 / times) ** 0.5
+
+
+def test_what_already_turned_counts_in_how_many_more_would_do():
+    judge = judge_of(Gate("g", "t", "s", "m", (GateScore("a", 0.05),)), {"a": [0] * 500})
+    (fresh,) = judge.verdicts()
+    now = np.zeros(500)
+    now[judge.order[:4]] = 1
+    see(judge, judge.next(60), {"a": now})
+    (after,) = judge.verdicts()
+    assert after.more > fresh.more - 60
+    for count, outcome in ((after.more - 1, "INCONCLUSIVE"), (after.more, "PASS")):
+        again = judge_of(judge.gate, {"a": [0] * 500})
+        see(again, again.next(60), {"a": now})
+        see(again, again.next(count), {"a": now})
+        assert again.outcomes()["a"] == outcome
+    now[judge.order[:26]] = 1  # more than 25 of 500
+    lost = judge_of(judge.gate, {"a": [0] * 500})
+    see(lost, lost.next(26), {"a": now})
+    assert next(lost.verdicts()).more is None
+
+
+def test_attacks_of_other_packages_are_not_asked_one_by_one(made, tmp_path):
+    folder, _ = made
+    (tmp_path / "suites").mkdir()
+    suite = SUITE.format(attack="rbench.backends.pyautoattack:apgd", args="{}", norm="linf", eps="24/255")
+    (tmp_path / "suites" / "foreign.toml").write_text(suite)
+    (tmp_path / "reports" / "gates").mkdir(parents=True)
+    (tmp_path / "reports" / "gates" / "odd.toml").write_text(GATE.replace('"quick"', '"foreign"'))
+    with pytest.raises(UsageError, match="'second' of suite 'foreign' runs another package's attack"):
+        gating.gate("odd", catalog=Catalog((*Catalog.find([folder]).roots, tmp_path)))
+
+
+def test_a_failure_that_was_proven_stays_one_when_the_model_misbehaves_later(made, monkeypatch):
+    _, catalog = made
+
+    def broken(*_):
+        raise ModelError("NaN")
+        yield
+
+    monkeypatch.setattr(gating, "_drawn", broken)
+    found = gating.gate("kept", catalog=catalog)
+    assert (found.outcome, found.reason) == ("INCONCLUSIVE", "NaN")
+    monkeypatch.setattr(Judge, "outcomes", lambda judge: dict.fromkeys((c.name for c in judge.cases), "FAIL"))
+    found = gating.gate("kept", catalog=catalog)
+    assert (found.outcome, found.exit_code) == ("FAIL", 1)
+    assert "Besides: NaN" in text(found)
+
+
+def test_a_weakened_checkpoint_of_this_project_fails_its_own_gate(tmp_path):
+    catalog = Catalog.find()
+    state = safetensors.torch.load_file(catalog.weights(catalog.model("ews-digits"))[0])
+    torch.manual_seed(0)
+    noisy = {k: v + v.std() * torch.randn_like(v) if v.ndim == 4 else v for k, v in state.items()}
+    safetensors.torch.save_file(noisy, tmp_path / "weak.safetensors")
+    weak = gating.gate("ews-digits", weights=tmp_path / "weak.safetensors", catalog=catalog)
+    assert (weak.outcome, weak.exit_code, weak.images) == ("FAIL", 1, 0)
 
 
 def test_the_gate_of_this_project_has_a_baseline_of_today():

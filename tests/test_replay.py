@@ -14,7 +14,7 @@ from rbench.cli import run as command
 from rbench.errors import AttackError, MissingError, StoreError, UsageError
 from rbench.gates import GateScore
 from rbench.referee import judge
-from rbench.replay import LEVELS, pack, replay, unpack, write
+from rbench.replay import LEVELS, Move, pack, replay, unpack, write
 from rbench.rng import Draws
 from rbench.types import Threat
 
@@ -52,30 +52,43 @@ class Blind(torch.nn.Module):
 @settings(max_examples=50)
 def test_kept_images_lie_in_the_ball_and_within_a_level_of_what_they_were(threat, seed):
     x, x_adv = pair(threat, seed)
-    back = unpack(x, pack(x, x_adv, threat), threat)
+    moves = pack(x, x_adv)
+    back = unpack(x, moves)
     judge(Blind(), x, torch.zeros(len(x), dtype=torch.int64), back, threat, classes=2, attack="replay")
-    assert (back - x_adv).abs().max() <= threat.radius / LEVELS + 1e-6
-    assert ((back - x).abs() <= (x_adv - x).abs() + 0.002 * threat.radius / LEVELS + 1e-6).all()  # towards the image
+    level = torch.tensor([move.scale for move in moves])[:, None, None, None] / LEVELS
+    assert ((back - x_adv).abs() <= level + 1e-6).all()
+    assert ((back - x).abs() <= (x_adv - x).abs() + 0.002 * level + 1e-6).all()  # towards the image
+
+
+def test_a_small_and_spread_perturbation_keeps_its_size():
+    x = torch.full((1, 3, 64, 64), 0.5)
+    move = torch.from_numpy(np.random.default_rng(0).normal(size=x.shape)).float()
+    move *= 3 / move.norm()  # in L2 each pixel moves by far less than eps
+    kept = unpack(x, pack(x, x + move)) - x
+    assert 0.9 * 3 < kept.norm() <= 3
 
 
 def test_an_edge_of_the_ball_comes_back_as_the_edge():
-    threat, x = Threat("linf", "8/255"), torch.full((1, 1, 2, 2), 0.5)
-    x_adv = x + threat.radius * torch.tensor([[[[1.0, -1.0], [0.0, 1.0]]]])
-    levels = pack(x, x_adv, threat)
-    assert levels.tolist() == [[[[LEVELS, -LEVELS], [0, LEVELS]]]]
-    assert torch.allclose(unpack(x, levels, threat), x_adv, atol=1e-7)
+    eps, x = 8 / 255, torch.full((1, 1, 2, 2), 0.5)
+    x_adv = x + eps * torch.tensor([[[[1.0, -1.0], [0.0, 1.0]]]])
+    (move,) = pack(x, x_adv)
+    assert move.levels.tolist() == [[[LEVELS, -LEVELS], [0, LEVELS]]]
+    assert torch.allclose(unpack(x, [move]), x_adv, atol=1e-7)
+    (still,) = pack(x, x)
+    assert (still.levels.any(), still.scale) == (False, 0)
 
 
 def test_the_attack_gives_each_sample_its_own_and_others_as_they_are(tmp_path):
     file, threat, x = tmp_path / "kept.parquet", Threat("linf", "0.127"), torch.full((3, 1, 1, 2), 0.5)
-    write(file, {7: np.array([[[1, -2]]], np.int8), 2: np.array([[[127, 0]]], np.int8)}, (1, 1, 2))
+    one, two = (np.array([[pair]], np.int8) for pair in ((1, -2), (127, 0)))
+    write(file, {7: Move(one, 0.127), 2: Move(two, 0.127)})
     rng = Draws(0, "replay", torch.tensor([2, 5, 7]))
     shown = replay(None, x, torch.zeros(3), threat, rng=rng, file=str(file))
     moves = (shown - x).flatten(1).double().numpy()
     assert moves == pytest.approx(np.array([[0.127, 0], [0, 0], [0.001, -0.002]]), abs=1e-7)
-    write(file, {2: np.array([[[0, 127]]], np.int8)}, (1, 1, 2))  # another file of the same name
+    write(file, {2: Move(np.array([[[0, 127]]], np.int8), 0.1)})  # another file of the same name
     moves = (replay(None, x, torch.zeros(3), threat, rng=rng, file=str(file)) - x).flatten(1)
-    assert moves[0].tolist() == pytest.approx([0, 0.127], abs=1e-7)
+    assert moves[0].tolist() == pytest.approx([0, 0.1], abs=1e-7)
     with pytest.raises(StoreError, match=r"shape \[1, 1, 2\], not \[3, 8, 8\]"):
         replay(None, torch.zeros(3, 3, 8, 8), torch.zeros(3), threat, rng=rng, file=str(file))
     file.write_bytes(b"no parquet")
@@ -130,7 +143,7 @@ def test_a_drop_is_proven_before_any_image_is_attacked(made, tmp_path):
     found = gating.gate("kept", model="standard-digits", catalog=catalog)
     (verdict,) = found.verdicts
     assert (found.outcome, found.images, found.passes) == ("FAIL", 0, 0)
-    assert verdict.how == "one pass an image"
+    assert verdict.by == "one pass an image"
     assert verdict.interval[0] > 0.05
     suite = evaluate("standard-digits", "quick", catalog=catalog, scores=("worst",), runs=tmp_path)
     held = snapshot.read(saving.baseline_path(catalog, "kept", None), "")
@@ -156,8 +169,8 @@ def test_all_images_seen_give_the_truth_whatever_was_known_before(n, seed, delta
         low, high = case.interval
         truth = np.maximum(attack, shown).mean() - before.mean()
         assert low - 1e-9 <= truth <= high + 1e-9
-        case.see(part, {"attack": attack[part]}, np.zeros(len(part)))
-    assert case.images == n
+        case.see(part, {"attack": attack[part]}, {"attack": np.zeros(len(part))})
+    assert case.known.all()
     assert case.drop == pytest.approx(truth)
     assert case.passes == (truth <= delta)
     assert (case.above == np.inf) == (truth > delta)
@@ -178,7 +191,7 @@ def test_a_wrong_decision_is_rare_when_some_images_are_known(fallen, side):
         order = random.permutation(200)
         for start in range(0, 180, 20):
             part = order[start : start + 20]
-            case.see(part, {"attack": now[part]}, np.zeros(20))
+            case.see(part, {"attack": now[part]}, {"attack": np.zeros(20)})
             if case.passes if side == "passes" else case.above >= 1 / case.alpha:
                 wrong += 1
                 break
@@ -200,7 +213,7 @@ def test_images_that_were_changed_or_moved_are_refused(made, tmp_path):
 
 def test_images_outside_the_ball_are_an_attack_that_cheats(tmp_path):
     x, threat = torch.full((1, 1, 1, 2), 0.5), Threat("linf", "0.1")
-    shown = unpack(x, np.array([[[[127, -128]]]], np.int8), threat)  # a level that `pack` never writes
+    shown = unpack(x, [Move(np.array([[[127, -128]]], np.int8), 0.1)])  # a level that `pack` never writes
     with pytest.raises(AttackError, match="left the linf ball"):
         judge(Blind(), x, torch.tensor([0]), shown, threat, classes=2, attack="replay")
 
@@ -212,3 +225,28 @@ def test_a_gate_without_a_worst_case_has_no_images_to_keep(made, tmp_path):
     both = Catalog((*catalog.roots, tmp_path))
     with pytest.raises(UsageError, match="no score of the gate is an attack"):
         saving.save("bare", images=True, catalog=both, runs=folder / "runs")
+    (tmp_path / "suites").mkdir()
+    quick = (folder / "suites" / "quick.toml").read_text()
+    (tmp_path / "suites" / "taken.toml").write_text(quick.replace("second", "replay"))
+    (tmp_path / "reports" / "gates" / "bare.toml").write_text(GATE.replace('"quick"', '"taken"'))
+    with pytest.raises(UsageError, match="has a probe 'replay', which is what kept images are shown by"):
+        saving.save("bare", images=True, catalog=both, runs=folder / "runs")
+
+
+def test_what_is_there_stays_when_a_new_baseline_fails_and_an_edited_one_does_not_lose_its_images(
+    made, tmp_path, monkeypatch
+):
+    folder, catalog = made
+    for ending in ("json", "parquet", "images.parquet"):
+        (tmp_path / f"kept.{ending}").write_bytes((folder / "reports" / "gates" / f"kept.{ending}").read_bytes())
+    options = {"baseline": tmp_path / "kept", "catalog": catalog, "runs": folder / "runs"}
+    with monkeypatch.context() as patch:
+        patch.setattr(saving, "_strongest", lambda *_: pytest.fail("memory"))
+        with pytest.raises(pytest.fail.Exception):
+            saving.save("kept", **options)
+    assert gating.gate("kept", baseline=tmp_path / "kept", catalog=catalog).outcome == "PASS"
+    (tmp_path / "kept.json").write_text("{")
+    _, before = saving.save("kept", **options)
+    assert before is None
+    assert snapshot.read(tmp_path / "kept", "").images == tmp_path / "kept.images.parquet"
+    assert {path.name for path in tmp_path.iterdir()} == {"kept.json", "kept.parquet", "kept.images.parquet"}

@@ -49,13 +49,14 @@ def test_the_estimate_is_unbiased(flips):
 def test_strata_are_the_least_margins_and_the_others_at_random(count, share, seed):
     random = np.random.default_rng(count)
     survivors, margins = np.sort(random.choice(1000, count, replace=False)), random.random(count)
-    certain, rest = strata(survivors, margins, share, seed)
+    first = round(share * count)
+    certain, rest = strata(survivors, margins, first, seed)
     assert sorted([*certain, *rest]) == survivors.tolist()
-    assert len(certain) == int(np.ceil(share * count))
+    assert len(certain) == first
     known = dict(zip(survivors.tolist(), margins.tolist(), strict=True))
     if len(certain) and len(rest):
         assert max(known[int(s)] for s in certain) <= min(known[int(s)] for s in rest)
-    again = strata(survivors, margins, share, seed)
+    again = strata(survivors, margins, first, seed)
     assert [part.tolist() for part in again] == [certain.tolist(), rest.tolist()]
 
 

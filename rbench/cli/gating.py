@@ -83,13 +83,19 @@ def gate(
     """Has a model lost robustness against its baseline? Leaves with 0 for PASS, 1 for FAIL, 2 for INCONCLUSIVE."""
     from rbench import gating
     from rbench.catalog import Catalog
+    from rbench.errors import UsageError
     from rbench.report import gates
 
     shared: dict[str, Any] = {
         "model": model, "weights": weights, "baseline": file, "batch": batch, "workers": workers, "device": device,
         "data_dir": data_dir, "download": download, "progress": not quiet, "catalog": Catalog.find(catalog or ()),
     }  # fmt: skip
+    own = {"--images": images, "--branch": branch, "--junit": junit, "--json": as_json}
+    if not update and runs is not None:
+        raise UsageError("--runs goes with --update: a gate keeps nothing.")
     if update:
+        if given := [word for word, value in own.items() if value]:
+            raise UsageError(f"--update goes without {given[0]}: it is no gate.")
         _save(name, runs=runs, **shared)
         return 0
     found = gating.gate(name, images=images, branch=branch, **shared)

@@ -28,7 +28,7 @@ def images_used(discordance, drop, seed):
     held = Snapshot(Path("x"), {"samples": N, "evidence": f"{seed:016x}" + "0" * 48}, {"a": before})
     judge = Judge(gate, [Case(gate.scores[0], ("a",), "mean", before, gate.alpha)], held)
     while len(samples := judge.next(gate.look)):
-        judge.see(samples, {"a": after[samples]}, np.zeros(len(samples)))
+        judge.see(samples, {"a": after[samples]}, {"a": np.zeros(len(samples))})
     return judge.seen, judge.outcomes()["a"]
 
 
