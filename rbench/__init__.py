@@ -22,6 +22,8 @@ _PUBLIC = {
     "plan": "rbench.api",
     "evaluate_table": "rbench.filling",
     "plan_table": "rbench.filling",
+    "evaluate_shard": "rbench.sharding",
+    "merge": "rbench.sharding",
     "check": "rbench.api",
     "corrupt": "rbench.corruptions.corrupt",
     "security_curve": "rbench.studies",

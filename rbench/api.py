@@ -11,6 +11,7 @@ from rbench import backends, planner, reference, sheet, sources
 from rbench.assess import assess
 from rbench.catalog import Catalog, resolve
 from rbench.codes import CODES, diagnostic
+from rbench.engines import Engine
 from rbench.errors import UsageError, unknown
 from rbench.evaluating import Evaluation, Means, concluded, interruptible, tasks_of
 from rbench.planner import Variant
@@ -40,6 +41,9 @@ def evaluate(
     batch: int | None = None,
     workers: int | None = 1,
     device: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    gpus: float | None = None,
     runs: str | Path | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
@@ -55,9 +59,11 @@ def evaluate(
     asks only what these need. `backend` runs the attacks by another package ("pyautoattack", "torchattacks:PGD").
     With `allow_partial`, data that are missing are left out, and the scores that lack them have a star. The model that
     a suite names as its baseline is run, too. `workers` processes share the work on a CPU, None for one a core; a
-    script that asks for more than one must guard its main part by `if __name__ == "__main__"`. Raises `RbenchError`s
-    with the remedy.
+    script that asks for more than one must guard its main part by `if __name__ == "__main__"`. The engine "ray" takes
+    the workers of the cluster at `address` (host:port), None for all that it has room for, each with a share `gpus` of
+    a GPU. Raises `RbenchError`s with the remedy.
     """
+    means = Means(batch, workers, device, progress, Engine(engine, address, gpus))
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
@@ -76,7 +82,7 @@ def evaluate(
             stale = [task, *(other for other in others if not other.settled)]
             for old in stale:
                 set_aside(old.run.folder)
-        todo = sum(each.complete(Means(batch, workers, device, progress)) for each in (*others, task))
+        todo = sum(each.complete(means) for each in (*others, task))
     run = task.run
     baseline = reference.baseline_of(catalog, spec, runs_root(runs), variant, task.manifest)
     with run.writing(task.manifest):

@@ -65,14 +65,18 @@ class Catalog:
     @classmethod
     def find(cls, extra: Iterable[str | Path] = ()) -> "Catalog":
         """The built-in shelves, those of `extra` folders, of $RBENCH_CATALOG and of installed packages."""
-        package = Path(__file__).parent
-        builtin = package / "share" if (package / "share").is_dir() else package.parent
         named = [Path(root) for root in (*extra, *filter(None, os.environ.get("RBENCH_CATALOG", "").split(os.pathsep)))]
         for root in named:
             if not root.is_dir():
                 raise UsageError(f"no catalog folder {root}; name one that holds model_zoo/, suites/ or reports/.")
-        roots = [builtin, *named, *_plugin_roots()]
+        roots = [cls.builtin(), *named, *_plugin_roots()]
         return cls(tuple(dict.fromkeys(root.resolve() for root in roots)))
+
+    @staticmethod
+    def builtin() -> Path:
+        """The folder of the built-in shelves."""
+        package = Path(__file__).parent
+        return (package / "share" if (package / "share").is_dir() else package.parent).resolve()
 
     def files(self, kind: Kind) -> dict[str, Path]:
         """Name -> TOML file of everything on a shelf; the same name found twice is an error that names both files."""
@@ -300,21 +304,36 @@ def resolve(use: str) -> Callable[..., Any]:
 
 
 def _import_file(path: Path) -> Any:
-    if not path.is_file():
+    name = _module_of(path)
+    if name not in sys.modules and not path.is_file():
         raise MissingError(f"no file {path.resolve()}; write a pointer to code as 'file.py:function'.")
-    name = f"rbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    return sys.modules.get(name) or _executed(name, path)
+
+
+def adopt(path: Path, copy: Path) -> None:
+    """Import the code of a file that this machine lacks from a copy; pointers to `path`, an absolute one, then work."""
+    name = _module_of(path)
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None  # noqa: S101 - the name ends in .py
-        assert spec.loader is not None  # noqa: S101
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise MissingError(f"{path} cannot be imported: {type(error).__name__}: {error}.") from error
-    return sys.modules[name]
+        _executed(name, copy)
+
+
+def _module_of(path: Path) -> str:
+    """The name of the module that a file is imported as."""
+    return f"rbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+
+
+def _executed(name: str, path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # noqa: S101 - the name ends in .py
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise MissingError(f"{path} cannot be imported: {type(error).__name__}: {error}.") from error
+    return module
 
 
 def bind(call: types.Call, given: Iterable[str] = ()) -> partial[Any]:

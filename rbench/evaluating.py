@@ -11,7 +11,8 @@ from rbench import identity, planner, reference, sheet, sources
 from rbench.assess import Assessment
 from rbench.catalog import Catalog
 from rbench.datasets import Dataset, View
-from rbench.errors import InterruptedRunError
+from rbench.engines import LOCAL, Engine
+from rbench.errors import InterruptedRunError, UsageError
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
@@ -69,6 +70,15 @@ class Means:
     workers: int | None
     device: str | None
     progress: bool
+    engine: Engine = LOCAL
+
+    def workers_on(self, subject: Subject, place: str) -> int:
+        """The workers that share the work on a subject: processes of this machine, or those of a cluster."""
+        if not self.engine.away:
+            return workers_for(self.workers, subject, place)
+        if subject.module is not None:
+            raise UsageError("a module lives in this process; name a model, or a file.py:function, with --engine ray.")
+        return self.engine.workers(self.workers, place)
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ class Task:
                 module = self.subject.module
                 place = device_of(means.device, module)
                 source = source_of(suite, self.subject, self.surrogates, self.dataset.digest, seed, place)
-                count = workers_for(means.workers, self.subject, place)
+                count = means.workers_on(self.subject, place)
                 with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place):
                     if unmeasured:
                         self.run.measured(measure.look(source, suite.rules, self.n, seed, bar))

@@ -34,6 +34,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_bytes(content: bytes) -> str:
+    """The sha256 of some bytes as 64 hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def canonical_json(value: Any) -> str:
     """The one text of a value: sorted keys, no spaces, non-finite numbers refused."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -13,7 +13,7 @@ from rbench.errors import UsageError
 from rbench.evaluating import Means, Task, source_of
 from rbench.planner import blocks
 from rbench.progress import Progress, progress_bar
-from rbench.subject import device_of, undisturbed, workers_for
+from rbench.subject import device_of, undisturbed
 from rbench.types import IntArray, Job, Outcomes, Suite
 from rbench.workers import Workers
 
@@ -66,7 +66,7 @@ def sampler(task: Task, jobs: Sequence[Job], means: Means, size: int) -> Iterato
 
     place = device_of(means.device, task.subject.module)
     parts = task.suite, task.subject, task.surrogates, task.dataset.digest, task.variant.seed, place
-    count = workers_for(means.workers, task.subject, place)
+    count = means.workers_on(task.subject, place)
     batch = means.batch or size
     with progress_bar(show=means.progress) as bar, undisturbed(task.subject.module, place):
         prepare = partial(set_up, source_of(*parts), [job.probe for job in jobs], task.n, batch)

@@ -9,6 +9,7 @@ import numpy as np
 
 from rbench.api import evaluate, runs_root
 from rbench.catalog import Catalog
+from rbench.engines import Engine
 from rbench.errors import UsageError
 from rbench.evaluating import Evaluation, Means, interruptible, task_of
 from rbench.planner import Variant
@@ -72,7 +73,8 @@ def survey(
     one_by_one(spec)
     score, full = _full(spec)
     cheap = tuple(name for name in score.of if name != full)
-    means = Means(batch, workers, device, progress)
+    engine = Engine(options.get("engine", "local"), options.get("address"), options.get("gpus"))
+    means = Means(batch, workers, device, progress, engine)
     file = str(weights) if weights is not None else None
     variant = Variant(seed, limit, eps, file)
     names = tuple(each.name for each in spec.scores if full not in each.of)

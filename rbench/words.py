@@ -28,6 +28,15 @@ Backend = Annotated[
 ]
 Batch = Annotated[int | None, typer.Option(min=1, help="Batch size of native attacks; measured by default.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default on a CPU.")]
+Engine = Annotated[str, typer.Option(help="local, or ray for a cluster's workers.")]
+Shard = Annotated[
+    str | None, typer.Option(help="Only this share of the blocks, 2/4, in a run folder of its own; see `rbench merge`.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The head of the Ray cluster, host:port; default $RAY_ADDRESS, or this host's."),
+]
+Gpus = Annotated[float | None, typer.Option(help="With ray: the share of a GPU that each worker gets; default 1.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU by default where there is one.")]
 Runs = Annotated[Path | None, typer.Option(help="The folder of runs; default $RBENCH_RUNS or runs/.")]
 Weights = Annotated[Path | None, typer.Option(help="A checkpoint to use in place of the card's own.")]

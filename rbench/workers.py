@@ -1,4 +1,4 @@
-"""Independent tasks in this process or in several, each with one thread of its own."""
+"""Independent tasks in this process, in several, or elsewhere, each worker with one thread of its own."""
 
 import multiprocessing
 import os
@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import Synchronized
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from rbench.errors import InterruptedRunError
 
@@ -22,16 +23,46 @@ SLOW = ("torch", "torchvision", "torch._dynamo", "scipy.stats", "sklearn.dataset
 _state: dict[str, Any] = {}
 
 
-class Workers:
-    """Runs `function(bench, *task)`; with one worker here and now, with more in processes that start on need."""
+Tick = Callable[[int], None]
+Prepare = Callable[[Tick], Any]
 
-    def __init__(
-        self, count: int, prepare: Callable[[Callable[[int], None]], Any], bench: Any, tick: Callable[[int], None]
-    ) -> None:
-        """`prepare(tick)` makes the bench of a process; `bench` is this process' own; `tick` hears of passes."""
+
+class Pool(Protocol):
+    """Several workers, each with a bench of its own."""
+
+    def map(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """The results of `function(bench, *task)` for all tasks as they come, in no particular order."""
+        ...
+
+    def close(self, *, failed: bool) -> None:
+        """End the workers: at once if something failed, else when they have finished."""
+        ...
+
+
+class Away(int):
+    """How many workers there are elsewhere than on this machine; `pool(prepare, tick)` makes the pool of them."""
+
+    pool: Callable[[Prepare, Tick], Pool]
+
+    def __new__(cls, count: int, pool: Callable[[Prepare, Tick], Pool]) -> Self:
+        """So many workers of a pool."""
+        self = super().__new__(cls, count)
+        self.pool = pool
+        return self
+
+
+class Workers:
+    """Runs `function(bench, *task)`; with one worker here and now, with more in a pool that is started on need."""
+
+    def __init__(self, count: int, prepare: Prepare, bench: Any, tick: Tick) -> None:
+        """`prepare(tick)` makes the bench of a worker; `bench` is this process' own; `tick` hears of passes."""
         self._count, self._prepare, self._bench, self._tick = count, prepare, bench, tick
-        self._pool: ProcessPoolExecutor | None = None
-        self._passes: Synchronized[int] | None = None
+        self._pool: Pool | None = None
+
+    @property
+    def away(self) -> bool:
+        """Whether the workers are elsewhere, and share no disk with this process."""
+        return isinstance(self._count, Away)
 
     def __enter__(self) -> Self:
         return self
@@ -39,20 +70,42 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._pool is not None:
+            self._pool.close(failed=kind is not None)
+
+    def map(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """The results of all tasks as they come, in no particular order."""
+        alone = self._count == 1 or (len(tasks) == 1 and self._pool is None)
+        if not tasks or (alone and not self.away):
+            for task in tasks:
+                yield function(self._bench, *task)
+            return
+        if self._pool is None:
+            away = self._count.pool if isinstance(self._count, Away) else partial(Processes, int(self._count))
+            self._pool = away(self._prepare, self._tick)
+        yield from self._pool.map(function, tasks)
+
+
+class Processes:
+    """Processes of this machine, which start on need; once one of them is killed, the run ends."""
+
+    def __init__(self, count: int, prepare: Prepare, tick: Tick) -> None:
+        self._count, self._prepare, self._tick = count, prepare, tick
+        self._pool: ProcessPoolExecutor | None = None
+        self._passes: Synchronized[int] | None = None
+
+    def close(self, *, failed: bool) -> None:
+        """Wait for the processes, or stop them if something failed."""
         if self._pool is None:
             return
-        if kind is not None:
+        if failed:
             for process in list((self._pool._processes or {}).values()):  # noqa: SLF001 - no public way to stop a task
                 process.terminate()
         with suppress(KeyboardInterrupt):
             self._pool.shutdown(cancel_futures=True)
 
     def map(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """The results of all tasks as they come, in no particular order."""
-        if self._count == 1 or (len(tasks) == 1 and self._pool is None):
-            for task in tasks:
-                yield function(self._bench, *task)
-            return
+        """The results of all tasks as they come."""
         pool, passes = self._started()
         with held():  # a pool, or a process, whose start was cut short can neither work nor end
             pending = {pool.submit(_call, function, task) for task in tasks}
@@ -114,9 +167,7 @@ def _context() -> BaseContext:
     return context
 
 
-def _begin(
-    prepare: Callable[[Callable[[int], None]], Any], passes: "Synchronized[int]", environment: dict[str, str]
-) -> None:
+def _begin(prepare: Prepare, passes: "Synchronized[int]", environment: dict[str, str]) -> None:
     """Prepare a process: one thread for torch, and an end as soon as its parent ends, however that happens."""
     os.environ.clear()  # a process may be a fork of one that started under another environment
     os.environ.update(environment)

@@ -12,6 +12,7 @@ from rbench.cli import (  # noqa: F401 - each adds its verbs to the application
     evaluating,
     gating,
     making,
+    merging,
     reporting,
     sharing,
     shelves,

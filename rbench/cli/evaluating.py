@@ -61,6 +61,10 @@ def evaluate(
     batch: words.Batch = None,
     workers: words.Workers = None,
     device: words.Device = None,
+    engine: words.Engine = "local",
+    address: words.Address = None,
+    gpus: words.Gpus = None,
+    shard: words.Shard = None,
     runs: words.Runs = None,
     data_dir: words.DataDir = None,
     download: words.Download = False,
@@ -91,11 +95,12 @@ def evaluate(
     options: dict[str, Any] = {
         "limit": limit, "seed": seed, "batch": batch, "workers": workers, "device": device, "runs": runs,
         "data_dir": data_dir, "download": download, "fresh": fresh, "progress": not quiet,
+        "engine": engine, "address": address, "gpus": gpus,
         "catalog": Catalog.find(catalog or ()),
     }  # fmt: skip
     if table is not None:
         own = {"--weights": weights, "--probe": probe, "--backend": backend, "--allow-partial": allow_partial}
-        own |= {"--precision": str(precision or "")}
+        own |= {"--precision": str(precision or ""), "--shard": shard}
         alone(table, {"--suite": suite, "--model": model, **own, "a curve of several --eps": "," in (eps or "")})
         fill(table, "json" if as_json else form, columns, {**options, "eps": eps}, strict=strict)
         _warn(limit)
@@ -103,7 +108,12 @@ def evaluate(
     suite, model = pair("eval", suite, model)
     if columns is not None:
         raise UsageError(f"--columns goes with --table; for a suite: rbench table {suite} --columns {columns}.")
-    options |= {"weights": weights, "probes": probe or (), "backend": backend, "allow_partial": allow_partial}
+    options |= {"weights": weights, "probes": probe or (), "backend": backend}
+    if shard is not None:
+        barred = {"--precision": precision, "--allow-partial": allow_partial, "--strict": strict, "--json": as_json}
+        _shard(model, suite, shard, eps, options, barred)
+        return
+    options |= {"allow_partial": allow_partial}
     result: Evaluation | studies.CurveStudy
     if precision is not None:
         _survey(model, suite, precision, eps, form, options)
@@ -136,6 +146,21 @@ def _survey(model: str, suite: str, precision: float, eps: str | None, form: str
     found = survey(model, suite, precision, eps=eps, **shared)
     typer.echo(render(found.evaluation.sheet, form), nl=False)
     typer.echo(f"\n{found.text}")
+
+
+def _shard(
+    model: str, suite: str, shard: str, eps: str | None, options: Mapping[str, Any], barred: Mapping[str, Any]
+) -> None:
+    """A share of an evaluation; it has no scores, so it prints its folder."""
+    from rbench.sharding import evaluate_shard
+
+    for word, value in {**barred, "a curve of several --eps": "," in (eps or "")}.items():
+        if value:
+            raise UsageError(f"--shard goes without {word}.")
+    done = evaluate_shard(model, suite, shard, eps=eps, **options)
+    state = f"{done.fresh_blocks} blocks run" if done.fresh_blocks else "nothing to do"
+    typer.echo(f"complete: shard {done.share}, {state}; when all are: rbench merge {done.root}/*", err=True)
+    typer.echo(done.folder)
 
 
 def _warn(limit: int | None) -> None:

@@ -43,6 +43,8 @@ def corrupt(
     size: Annotated[int | None, typer.Option(help="The size of the preview's image in pixels; default 224.")] = None,
     frost: Annotated[Path | None, typer.Option(help="A folder of frost photographs.")] = None,
     workers: words.Workers = None,
+    engine: words.Engine = "local",
+    address: words.Address = None,
     data_dir: words.DataDir = None,
     download: words.Download = False,
     quiet: words.Quiet = False,
@@ -71,7 +73,14 @@ def corrupt(
     from rbench.making.run import make
 
     names = (*(corruption or COMMON), *(EXTRA if extra else ()))
-    options |= {"limit": limit, "form": form, "workers": workers, "progress": not quiet}
+    options |= {
+        "limit": limit,
+        "form": form,
+        "workers": workers,
+        "progress": not quiet,
+        "engine": engine,
+        "address": address,
+    }
     _report(make(data, out, corruptions=names, **options))
 
 

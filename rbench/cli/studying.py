@@ -51,6 +51,9 @@ def search(
     out: Annotated[Path | None, typer.Option(help="The folder of the report; default runs/searches/NAME.")] = None,
     runs: words.Runs = None,
     device: words.Device = None,
+    engine: words.Engine = "local",
+    address: words.Address = None,
+    gpus: words.Gpus = None,
     data_dir: words.DataDir = None,
     download: words.Download = False,
     quiet: words.Quiet = False,
@@ -67,7 +70,7 @@ def search(
         return
     result = studies.search(
         name, jobs=jobs, sample=sample, runs=runs, out=out, device=device, data_dir=data_dir, download=download,
-        progress=not quiet, fresh=fresh, catalog=found,
+        progress=not quiet, fresh=fresh, engine=engine, address=address, gpus=gpus, catalog=found,
     )  # fmt: skip
     typer.echo(result.text, nl=False)
     typer.echo(f"complete: report, figures and data in {result.folder}", err=True)

@@ -1,7 +1,7 @@
 """A dataset to its corrupted copy on disk, block by block in several processes; the same call resumes."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ from rbench.corruptions.corrupt import stream
 from rbench.corruptions.generators import Generator, GeneratorName
 from rbench.corruptions.tables import COMMON, CORRUPTIONS, SEVERITIES
 from rbench.datasets import Dataset
+from rbench.engines import Engine
 from rbench.errors import UsageError, unknown
 from rbench.evaluating import interruptible
 from rbench.making.data import call_of, colour_images, on_disk
 from rbench.making.frost import frost_of, frost_source
 from rbench.making.layouts import FORMS, Block, Form, starts
 from rbench.making.manifest import Manifest, pinned
-from rbench.making.work import Bench, Order, bench_of, make_blocks, set_up
+from rbench.making.work import Bench, Order, bench_of, draw_blocks, found_blocks, keep_blocks, make_blocks, set_up
 from rbench.progress import Progress, progress_bar
 from rbench.rng import checked_seed
 from rbench.sources import data_source, loaded
@@ -53,6 +54,8 @@ def make(
     limit: int | None = None,
     form: Form | None = None,
     workers: int | None = 1,
+    engine: str = "local",
+    address: str | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     frost: str | Path | None = None,
@@ -62,7 +65,8 @@ def make(
 
     `data` is a name in `rbench.making.data.DATA` or a pointer "package.module:function" to a loader. `form` is "npy" by
     default for datasets in memory, "folders" for image files. `frost` is a folder of frost photographs. `workers`
-    processes share the work, None for one a core; the bytes do not depend on their number. The same call again goes on
+    processes share the work, None for one a core; the bytes do not depend on their number. The engine "ray" takes
+    workers of the cluster at `address`, which need the dataset but not the folder. The same call again goes on
     where an earlier one was stopped, and makes anew what has not the digest in the manifest. Raises `RbenchError`s with
     the remedy.
     """
@@ -70,6 +74,7 @@ def make(
         raise UsageError(f"limit = {limit} must be at least 1.")
     if workers is not None and workers < 1:
         raise UsageError(f"workers = {workers} must be at least 1.")
+    chosen_engine = Engine(engine, address)
     with data_source(data_dir, download), frost_source(frost), interruptible(), undisturbed(None, "cpu"):
         call = call_of(data)
         dataset = loaded(call)
@@ -81,7 +86,8 @@ def make(
         chosen = _form(form, dataset, numbers)
         order = Order(call, names, numbers, maker, checked_seed(seed), (count, height, width), chosen, Path(out))
         with pinned(order.folder, _pins(order, dataset)) as manifest, progress_bar(show=progress) as bar:
-            fresh = _run(bench_of(order, dataset), manifest, _count(workers), bar)
+            count = chosen_engine.workers(workers, "cpu") if chosen_engine.away else _count(workers)
+            fresh = _run(bench_of(order, dataset), manifest, count, bar)
         return Made(order.folder, order.form, manifest.value, fresh)
 
 
@@ -108,11 +114,29 @@ def _complete(bench: Bench, corruption: str, pool: Workers, bar: Progress) -> in
     bar.begin(f"{corruption:<17}", total - _images(todo, order), total)
     tasks = _tasks(corruption, todo, starts(order.shape).step)
     for first in range(0, len(tasks), TOGETHER):
-        for made, written in pool.map(make_blocks, tasks[first : first + TOGETHER]):
+        for made, written in _made(bench, corruption, pool, tasks[first : first + TOGETHER]):
             bench.layout.commit(corruption, written)
             bar.advance(_images(written, order))
             fresh += made
     return fresh
+
+
+def _made(
+    bench: Bench, corruption: str, pool: Workers, tasks: list[tuple[Any, ...]]
+) -> Iterator[tuple[int, dict[Block, list[str]]]]:
+    """What became of some tasks; workers that are away send images, which are stored here."""
+    if not pool.away:
+        yield from pool.map(make_blocks, tasks)
+        return
+    rest = []
+    for task in tasks:
+        there = found_blocks(bench, *task)
+        yield 0, there
+        _, start, severities, size = task
+        if lacking := [severity for severity in severities if (severity, start) not in there]:
+            rest.append((corruption, start, lacking, size))
+    for samples, rows in pool.map(draw_blocks, rest):
+        yield len(samples) * len(rows), keep_blocks(bench, corruption, samples, rows)
 
 
 def _tasks(corruption: str, todo: Iterable[Block], size: int) -> list[tuple[Any, ...]]:

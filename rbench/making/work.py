@@ -1,6 +1,6 @@
 """What each process does: load the images of a block, corrupt and store them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rbench.datasets import Dataset
 from rbench.making.arrays import Arrays
 from rbench.making.data import colour_images, names_of
 from rbench.making.folders import Folders
-from rbench.making.layouts import Block, Form, Layout, Shape
+from rbench.making.layouts import Block, Form, Images, Layout, Shape
 from rbench.sources import loaded
 from rbench.types import Call
 
@@ -61,16 +61,50 @@ def make_blocks(
 
     Returns how many images were made, and what the layout answered for each block.
     """
-    order, written, fresh = bench.order, {}, 0
-    samples = range(start, min(start + size, order.shape[0]))
+    written, fresh = {}, 0
+    samples = range(start, min(start + size, bench.order.shape[0]))
     images: Tensor | None = None
     for severity in severities:
         answer = bench.layout.found(corruption, severity, samples)
         if answer is None:
             images = colour_images(bench.dataset, samples) if images is None else images
-            made = corrupted(images, corruption, severity, order.generator, order.seed, torch.tensor(samples))
-            rows = made.permute(0, 2, 3, 1).contiguous().numpy()
-            answer = bench.layout.write(corruption, severity, samples, rows)
+            answer = bench.layout.write(
+                corruption, severity, samples, _rows(bench, images, corruption, severity, samples)
+            )
             fresh += len(samples)
         written[severity, start] = answer
     return fresh, written
+
+
+def draw_blocks(
+    bench: Bench, corruption: str, start: int, severities: Sequence[int], size: int
+) -> tuple[range, dict[int, Images]]:
+    """What `make_blocks` makes, for a machine that does not see the folder: the samples, and rows by severity."""
+    samples = range(start, min(start + size, bench.order.shape[0]))
+    images = colour_images(bench.dataset, samples)
+    return samples, {severity: _rows(bench, images, corruption, severity, samples) for severity in severities}
+
+
+def found_blocks(
+    bench: Bench, corruption: str, start: int, severities: Sequence[int], size: int
+) -> dict[Block, list[str]]:
+    """What the layout answers for those of some blocks that turn out to be there already."""
+    samples = range(start, min(start + size, bench.order.shape[0]))
+    answers = {(severity, start): bench.layout.found(corruption, severity, samples) for severity in severities}
+    return {block: answer for block, answer in answers.items() if answer is not None}
+
+
+def keep_blocks(bench: Bench, corruption: str, samples: range, rows: Mapping[int, Images]) -> dict[Block, list[str]]:
+    """Store what `draw_blocks` made; returns what the layout answers for each block."""
+    write = bench.layout.write
+    return {
+        (severity, samples.start): write(corruption, severity, samples, images) for severity, images in rows.items()
+    }
+
+
+def _rows(bench: Bench, images: Tensor, corruption: str, severity: int, samples: range) -> Images:
+    """Corrupted images, [n, H, W, 3]."""
+    order = bench.order
+    made = corrupted(images, corruption, severity, order.generator, order.seed, torch.tensor(samples))
+    rows: Images = made.permute(0, 2, 3, 1).contiguous().numpy()
+    return rows

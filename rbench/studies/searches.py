@@ -1,9 +1,10 @@
 """Searches of architectures: a supernet is trained; candidates inherit from it, are fine-tuned and attacked."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,14 @@ import numpy as np
 from rbench.api import runs_root
 from rbench.candidates import Candidate, Search, sampled
 from rbench.catalog import Catalog
+from rbench.engines import Engine
 from rbench.errors import MissingError, UsageError
 from rbench.evaluating import interruptible
 from rbench.files import sha256, write_atomically
 from rbench.findings import least
 from rbench.sources import data_source
 from rbench.store import Run, set_aside
+from rbench.subject import device_of
 from rbench.workers import Workers
 
 if TYPE_CHECKING:
@@ -42,6 +45,9 @@ def search(
     runs: str | Path | None = None,
     out: str | Path | None = None,
     device: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    gpus: float | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     progress: bool = False,
@@ -51,10 +57,11 @@ def search(
     """Search a space of the catalog, going on where an earlier call stopped, and write report, figures and data.
 
     `jobs` candidates are worked on at a time, each in a process of its own; `sample` takes only the first so many.
+    The engine "ray" takes `jobs` workers of the cluster at `address`, whose files travel back to the run folder.
     No test image is looked at: held-out training images judge. Raises `StoreError` if the run folder belongs to a
     search of another space, supernet or recipe, and other `RbenchError`s with the remedy.
     """
-    catalog = catalog or Catalog.find()
+    catalog, chosen = catalog or Catalog.find(), Engine(engine, address, gpus)
     spec, root = catalog.search(name), runs_root(runs)
     count = spec.sample if sample is None else sample
     if not 1 <= count <= spec.sample:
@@ -65,7 +72,8 @@ def search(
         if fresh:
             set_aside(space.folder)
         with Run(space.folder).writing(_pinned(spec, space)):
-            found = _searched(space, spec, candidates, jobs, progress=progress)
+            count = chosen.workers(jobs, device_of(device, None)) if chosen.away else jobs
+            found = _searched(space, spec, candidates, count, progress=progress)
     frame = _frame(candidates, found)
     folder = Path(out) if out is not None else root / "searches" / name
     return SearchStudy(frame, _written(spec, frame, space, folder), folder)
@@ -123,24 +131,62 @@ def _searched(
     workers = Workers(jobs, partial(_bench, space), space, _unheard)
     with bar(f"search {spec.name}", len(candidates), 0, enabled=progress) as report, workers:
         if spec.filter is None:
-            return _mapped(finish, candidates, workers, lambda: report(1, "fine-tuned and attacked"))
-        begun = _mapped(begin, candidates, workers, lambda: report(0, "FSP distances before fine-tuning"))
+            return _mapped(finish, space, candidates, workers, lambda: report(1, "fine-tuned and attacked"))
+        begun = _mapped(begin, space, candidates, workers, lambda: report(0, "FSP distances before fine-tuning"))
         distances = np.array([begun[each.index]["fsp_before"] for each in candidates])
         kept = least(distances[:, list(spec.filter.cells)], spec.filter.keep)
         report(int((~kept).sum()), "others dropped by FSP distance")
         chosen = [each for each, keep in zip(candidates, kept, strict=True) if keep]
-        return begun | _mapped(finish, chosen, workers, lambda: report(1, "fine-tuned and attacked"))
+        return begun | _mapped(finish, space, chosen, workers, lambda: report(1, "fine-tuned and attacked"))
 
 
 def _mapped(
-    do: Callable[..., Any], candidates: Sequence[Candidate], workers: Workers, told: Callable[[], None]
+    do: Callable[..., Any], space: "Space", candidates: Sequence[Candidate], workers: Workers, told: Callable[[], None]
 ) -> dict[int, Mapping[str, Any]]:
     """What `do` finds of each candidate."""
     found = {}
-    for index, result in workers.map(_one, [(do, each) for each in candidates]):
+    for index, result in _done(do, space, candidates, workers):
         found[index] = result
         told()
     return found
+
+
+def _done(
+    do: Callable[..., Any], space: "Space", candidates: Sequence[Candidate], workers: Workers
+) -> Iterator[tuple[int, Any]]:
+    """The candidates as they are finished; files come from and go to workers that are away."""
+    if not workers.away:
+        yield from workers.map(_one, [(do, each) for each in candidates])
+        return
+    tasks = [(do, each, _files(space.place(each))) for each in candidates]
+    for candidate, result, files in workers.map(_far, tasks):
+        for name, content in files.items():
+            path = space.place(candidate) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.is_file() or path.read_bytes() != content:
+                write_atomically(path, content)
+        yield candidate.index, result
+
+
+def _far(
+    space: "Space", do: Callable[..., Any], candidate: Candidate, files: Mapping[str, bytes]
+) -> tuple[Candidate, Any, dict[str, bytes]]:
+    """A candidate on another machine, in a folder for the time of the task, whose files are sent along."""
+    with TemporaryDirectory() as folder:
+        here = replace(space, folder=Path(folder))
+        for name, content in files.items():
+            path = here.place(candidate) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        result = do(here, candidate)
+        return candidate, result, _files(here.place(candidate))
+
+
+def _files(place: Path) -> dict[str, bytes]:
+    """The files of a folder by their names in it."""
+    return {
+        path.relative_to(place).as_posix(): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()
+    }
 
 
 def _bench(space: "Space", _tick: Callable[[int], None]) -> "Space":

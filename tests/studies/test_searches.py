@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import safetensors.torch
+from loopback import looped
 
 from rbench import studies
 from rbench.candidates import read, sampled
@@ -186,3 +187,20 @@ def test_what_cannot_be_searched_is_refused(done, tmp_path, capsys):
         studies.search("tiny", runs=root / "runs", catalog=Catalog.find([tmp_path]))
     assert command(["search", "tiny", "--dry-run", "--runs", str(root / "runs"), "--catalog", str(root / "shelf")]) == 0
     assert "3 finished" in capsys.readouterr().out
+
+
+def test_a_candidate_that_is_trained_elsewhere_leaves_the_same_files_here(done, tmp_path, monkeypatch, undrawn):
+    root, catalog, _ = done
+    grounds = looped(monkeypatch, tmp_path / "store")
+    shutil.copytree(root / "runs", tmp_path / "runs")
+    candidates = tmp_path / "runs/searches/tiny/candidates"
+    before = contents(candidates)
+    shutil.rmtree(candidates / "0001")
+    (candidates / "0002/result.json").unlink()
+    (candidates / "0002/state.pt").unlink()
+    studies.search("tiny", runs=tmp_path / "runs", catalog=catalog, engine="ray", jobs=2)
+    after = contents(candidates)
+    assert after.keys() == before.keys()
+    assert all(after[name] == before[name] for name in after if Path(name).suffix == ".safetensors")
+    assert grounds[0].number == 2 + 3
+    assert list((tmp_path / "store").rglob("weights.safetensors"))  # the supernet's
