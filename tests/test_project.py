@@ -120,6 +120,7 @@ def test_every_verb_is_in_the_readme():
         "figure",
         "compare",
         "gate",
+        "merge",
         "check",
         "explain",
         "corrupt",
