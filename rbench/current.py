@@ -10,7 +10,13 @@ from rbench.types import Call, ModelCard, Suite
 
 
 def is_current(catalog: Catalog, suite: Suite, model: str, manifest: Mapping[str, Any], variant: Variant) -> bool:
-    """Whether a run was made with this suite, this code and, unless the user names a file, the weights in the lock."""
+    """Whether a run was made with this suite, this code and, unless the user names a file, the weights in the lock.
+
+    The weights of a collection (see `rbench.hubs`) are in no lock: what was built then is not built anew.
+    """
+    if "provenance" in manifest:
+        code = code_of(suite, Call(**manifest["arch"]))
+        return bool(manifest["suite"] == identity(suite) and manifest["code"] == code and not manifest["surrogates"])
     card = catalog.model(model)
     if manifest["suite"] != identity(suite) or manifest["arch"] != asdict(card.arch):
         return False
