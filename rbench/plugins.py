@@ -35,6 +35,6 @@ def plugins() -> list[Plugin]:
             found.append(Plugin(point.name, point.module, error=f"{type(error).__name__}: {error}"))
             continue
         places = tuple(Path(place) for place in spec.submodule_search_locations or ()) if spec else ()
-        error = "" if places else f"{point.module!r} is no package with shelves"
-        found.append(Plugin(point.name, point.module, places, error))
+        wrong = "" if places else f"{point.module!r} is no package with shelves"
+        found.append(Plugin(point.name, point.module, places, wrong))
     return found

@@ -40,11 +40,11 @@ def theirs(tmp_path):
     return tmp_path / "robustbench"
 
 
-def keep(catalog, root, model, arch, right, limit=None):
+def keep(catalog, root, model, arch, right, limit=None, code=None):
     """A run of cifar10-linf by hand, of ten images: `right` says by probe how many are classified as their label."""
     variant = Variant(limit=limit)
     suite = variant.apply(catalog.suite("cifar10-linf"))
-    code = code_of(suite, arch)
+    code = code or code_of(suite, arch)
     run = Run(root / suite.name / model / variant.folder)
     manifest = {
         "rbench": "0", "suite": f"{suite.name}@{suite.version} {suite.digest[:16]}", "model": model,
@@ -100,6 +100,7 @@ def test_our_run_of_their_model_stands_beside_it_and_other_models_below(theirs, 
     catalog, root = Catalog.find(), tmp_path / "runs"
     run = keep(catalog, root, "robustbench-Carmon2019-cifar10-Linf", robustbench("Carmon2019"), {"clean": 9, "aa": 6})
     keep(catalog, root, "timm-net", Call("rbench.hubs.timm:build", {"name": "net"}), {"clean": 8, "aa": 1})
+    keep(catalog, root, "timm-old", Call("rbench.hubs.timm:build", {"name": "x"}), {"aa": 1}, code={"rbench": "older"})
     rows, told = exchange.beside(catalog, root, theirs, "cifar10-linf")
     assert [row.model for row in rows] == ["Carmon2019", "Xiao2020", "timm-net"]
     assert (rows[0].clean, rows[0].robust, rows[0].n, rows[0].run) == (90, 60, 10, run)

@@ -167,7 +167,7 @@ def test_the_real_package_loads_weights_of_its_own_format(tmp_path, monkeypatch)
     folder.mkdir(parents=True)
     torch.save({"state_dict": {f"module.{key}": value for key, value in net.state_dict().items()}}, folder / "Hendrycks2020AugMix_WRN.pt")  # fmt: skip # noqa: E501
     monkeypatch.setenv("RBENCH_MODELS", str(tmp_path / "models"))
-    subject = named("robustbench:Hendrycks2020AugMix_WRN")
+    subject = named("robustbench:Hendrycks2020AugMix_WRN@cifar10/corruptions")
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(subject.load()(x), net(x))
     with pytest.raises(UsageError, match=r"Did you mean 'Carmon2019Unlabeled'"):
