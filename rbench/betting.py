@@ -90,14 +90,3 @@ def bounds(differences: npt.ArrayLike, items: int, alpha: float = 0.05) -> tuple
             kept, lost = (kept, middle) if refuted(middle, side) else (middle, lost)
         ends.append(lost)
     return ends[0], ends[1]
-
-
-def draws_needed(items: int, delta: float, alpha: float = 0.05) -> int:
-    """How many equal outcomes in a row show that the mean is at most delta > 0; all of them do for certain."""
-    low, high = 1, items
-    while low < high:
-        middle = (low + high) // 2
-        bet = Bet(items, delta)
-        bet.see(np.zeros(middle))
-        low, high = (low, middle) if bet.below >= 1 / alpha else (middle + 1, high)
-    return low

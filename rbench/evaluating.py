@@ -212,9 +212,9 @@ def concluded(
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(told: str = "what is committed stays, and the same call resumes") -> Iterator[None]:
     """Turn Ctrl-C into the error that says how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted; what is committed stays, and the same call resumes.") from None
+        raise InterruptedRunError(f"interrupted; {told}.") from None

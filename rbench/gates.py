@@ -28,8 +28,9 @@ class GateScore:
 class Gate:
     """A gate on a model of a suite: no score may have dropped by more than its delta, at level `alpha`.
 
-    Images are looked at `look` at a time, `budget` of them at most (all by default). `policy` says by a branch's name
-    or pattern whether an undecided gate fails there or only warns; the first that matches counts, else it fails.
+    Images are looked at `look` at a time, `budget` of them at most (all by default), and AutoAttack verifies at most
+    `verify` of those that a worst case leaves it (all by default). `policy` says by a branch's name or pattern whether
+    an undecided gate fails there or only warns; the first that matches counts, else it fails.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -42,13 +43,15 @@ class Gate:
     seed: int = 0
     look: int = 50
     budget: int | None = None
+    verify: int | None = None
     policy: Mapping[str, Undecided] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 0.5:
             raise UsageError(f"alpha = {self.alpha} must lie between 0 and 0.5.")
-        if self.look < 1 or (self.budget is not None and self.budget < 1):
-            raise UsageError(f"look = {self.look} and budget = {self.budget} must be at least 1.")
+        for what in ("look", "budget", "verify"):
+            if (value := getattr(self, what)) is not None and value < 1:
+                raise UsageError(f"{what} = {value} must be at least 1.")
         if not self.scores:
             raise UsageError("a gate needs at least one score: [scores.worst-case] with a delta.")
 

@@ -1,38 +1,41 @@
-"""Bets on the scores of a gate: what is known of each after every look, and of all of them together; pure."""
+"""What a gate knows of each of its scores after every look, and of all of them together; pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from rbench import snapshot
-from rbench.betting import Bet, bounds, draws_needed
+from rbench.cases import Case, Decision, How
 from rbench.gates import Gate, GateScore
 from rbench.paired import Paired
-from rbench.pairing import PAIRED
 from rbench.snapshot import Snapshot
-from rbench.types import FloatArray, IntArray, ScoreSpec
-
-Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+from rbench.types import FloatArray, IntArray
+from rbench.verified import VerifiedCase
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of one score: its drop over the images seen, and an interval that holds at whatever look.
+    """What is known of one score: an estimate of its drop, if there is one, and an interval that holds at any look.
 
-    `table` counts the images that only the baseline got right, and only the candidate. `needed` images would pass if no
-    image turned; `least` is the smallest delta that the images seen would pass if none of them had turned.
+    `by` what it was decided: one pass an image, a bet, a proof, or the full attack; "" if it is not. The outcome of
+    `images` is known, and `table` counts those that only the baseline got right, and only the candidate. So many `more`
+    would pass if none of them turned, None if not even all would; `least` is the smallest delta that those seen would
+    pass if none had. The full attack `full`, if the score has one, was run on `asked` of the `left` images that cheaper
+    ones leave.
     """
 
     score: GateScore
     outcome: Decision
-    drop: float
+    by: How
+    drop: float | None
     interval: tuple[float, float]
     images: int
     table: Paired | None
-    needed: int
+    more: int | None
     least: float
+    full: str = ""
+    asked: int = 0
+    left: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,62 +71,77 @@ class Gated:
 
 
 class Judge:
-    """The bets on all scores of a gate, and the order in which images are drawn."""
+    """What is known of all scores of a gate, and the order in which images are drawn."""
 
-    def __init__(self, gate: Gate, scores: dict[str, ScoreSpec], held: Snapshot) -> None:
-        self.gate, self.scores, self.held = gate, scores, held
-        self.bets = {each.name: Bet(held.samples, each.delta) for each in gate.scores}
-        self.drops: dict[str, list[float]] = {each.name: [] for each in gate.scores}
+    def __init__(self, gate: Gate, cases: Sequence[Case], held: Snapshot) -> None:
+        self.gate, self.cases, self.held = gate, tuple(cases), held
         # Fixed before any candidate is seen, and another one with every baseline.
         self.order = np.random.default_rng(int(held.pinned["evidence"][:16], 16)).permutation(held.samples)
         self.seen = 0
+        self._at = 0
+
+    def know(self, errors: Mapping[str, FloatArray]) -> None:
+        """Take the candidate's errors [n] by the probes that were asked of all images, before any is drawn."""
+        for case in self.cases:
+            case.know({name: each for name, each in errors.items() if name in case.of})
+
+    @property
+    def open(self) -> tuple[Case, ...]:
+        """The scores that are not decided; none once any has failed."""
+        outcomes = self.outcomes()
+        if "FAIL" in outcomes.values():
+            return ()
+        return tuple(case for case in self.cases if outcomes[case.name] == "INCONCLUSIVE")
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """The probes that scores which are not decided need; none once any has failed."""
-        outcomes = self.outcomes()
-        open_ = [name for name in outcomes if outcomes[name] == "INCONCLUSIVE" and "FAIL" not in outcomes.values()]
-        return tuple(dict.fromkeys(probe for name in open_ for probe in self.scores[name].of))
+        """The probes that the next images are asked by."""
+        return tuple(dict.fromkeys(probe for case in self.open for probe in case.asks))
 
-    def see(self, samples: IntArray, errors: dict[str, FloatArray]) -> None:
-        """Bet on the next images, in their order; `errors` are the candidate's, by probe."""
-        outcomes = self.outcomes()
-        for name, spec in self.scores.items():
-            if outcomes[name] == "INCONCLUSIVE":
-                how = PAIRED[spec.use]
-                now = snapshot.errors_of([errors[probe] for probe in spec.of], how)
-                before = snapshot.errors_of([self.held.errors[probe][samples] for probe in spec.of], how)
-                self.bets[name].see(now - before)
-                self.drops[name] += (now - before).tolist()
+    def next(self, most: int) -> IntArray:
+        """The next images in the order, `most` of them, that a score which is not decided still needs."""
+        left = self.order[self._at :]
+        wanted = left[np.logical_or.reduce([case.left[left] for case in self.open])] if self.open else left[:0]
+        return wanted[:most]
+
+    def see(self, samples: IntArray, errors: Mapping[str, FloatArray], margins: Mapping[str, FloatArray]) -> None:
+        """Take the candidate's errors and margins by probe, on the images that `next` gave."""
+        for case in self.open:
+            case.see(samples, errors, margins)
         self.seen += len(samples)
+        self._at = int(np.flatnonzero(self.order == samples[-1])[0]) + 1
 
     def outcomes(self) -> dict[str, Decision]:
         """What is known of each score: FAIL by Holm's procedure over all of them, PASS by its own evidence."""
-        order = sorted(self.bets, key=lambda name: -self.bets[name].above)
+        ranked = sorted(self.cases, key=lambda case: -case.above)
         failed = []
-        for place, name in enumerate(order):
-            if self.bets[name].above < (len(order) - place) / self.gate.alpha:
+        for place, case in enumerate(ranked):
+            if case.above < (len(ranked) - place) / self.gate.alpha:
                 break
-            failed.append(name)
-        passed = [name for name, bet in self.bets.items() if bet.below >= 1 / self.gate.alpha]
-        return {n: "FAIL" if n in failed else "PASS" if n in passed else "INCONCLUSIVE" for n in self.bets}
+            failed.append(case.name)
+        passed = [case.name for case in self.cases if case.passes]
+        names = [case.name for case in self.cases]
+        return {name: "FAIL" if name in failed else "PASS" if name in passed else "INCONCLUSIVE" for name in names}
 
     def verdicts(self) -> Iterator[Verdict]:
         """What is known of each score, with its evidence."""
         outcomes = self.outcomes()
-        for each in self.gate.scores:
-            drops = np.array(self.drops[each.name])
-            whole = bool(np.isin(drops, (-1, 0, 1)).all()) and len(drops) > 0
-            table = Paired(int((drops > 0).sum()), int((drops < 0).sum()), len(drops)) if whole else None
+        for case in self.cases:
+            full = case if isinstance(case, VerifiedCase) else None
+            found = full.found if full is not None else None
             yield Verdict(
-                each,
-                outcomes[each.name],
-                float(drops.mean()) if len(drops) else 0.0,
-                bounds(drops, self.held.samples, 2 * self.gate.alpha),  # each end at the level of a verdict
-                len(drops),
-                table,
-                draws_needed(self.held.samples, each.delta, self.gate.alpha),
-                bounds(np.zeros(len(drops)), self.held.samples, 2 * self.gate.alpha)[1],
+                case.score,
+                outcomes[case.name],
+                by=case.by if outcomes[case.name] != "INCONCLUSIVE" else "",
+                drop=case.drop,
+                interval=case.interval,
+                images=int(case.known.sum()),
+                table=case.table,
+                more=case.more,
+                least=case.least,
+                full=full.full if full is not None else "",
+                asked=found.asked if found is not None else 0,
+                left=found.survivors if found is not None else None,
             )
 
 

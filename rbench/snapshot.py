@@ -1,4 +1,7 @@
-"""The baseline of a gate: one reviewable JSON, and a small file with the error and margin of every image."""
+"""The baseline of a gate: one reviewable JSON, and a small file with the error and margin of every image.
+
+A third file may keep the attacked images themselves (`rbench.replay`); the JSON pins both by their digests.
+"""
 
 import hashlib
 import io
@@ -11,22 +14,26 @@ from typing import Any
 import numpy as np
 
 from rbench.errors import MissingError, StoreError, UsageError
-from rbench.files import canonical_json, digest_of, write_atomically
+from rbench.files import canonical_json, digest_of, sha256, write_atomically
 from rbench.types import FloatArray, Outcomes, Score
 
-FORMAT = 1
+FORMAT = 2
 MOST = 60_000.0  # which half precision can hold
 SAME = ("suite", "data", "seed", "samples", "views", "surrogates")  # of a baseline and what is compared with it
-PINNED = (*SAME, "format", "model", "weights", "code", "rbench", "scores", "evidence")
+PINNED = (*SAME, "format", "model", "weights", "code", "rbench", "scores", "evidence", "images")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is pinned of a baseline, and by probe the error of each image, 0..n-1: a share in [0, 1] of its rows."""
+    """What is pinned of a baseline, and by probe the error of each image, 0..n-1: a share in [0, 1] of its rows.
+
+    `images` is the file of attacked images, if it has one.
+    """
 
     path: Path
     pinned: Mapping[str, Any]
     errors: Mapping[str, FloatArray]
+    images: Path | None = None
 
     @property
     def samples(self) -> int:
@@ -35,12 +42,20 @@ class Snapshot:
 
 
 def save(
-    path: Path, manifest: Mapping[str, Any], scores: Mapping[str, Score], evidence: Mapping[str, Outcomes]
+    path: Path,
+    manifest: Mapping[str, Any],
+    scores: Mapping[str, Score],
+    evidence: Mapping[str, Outcomes],
+    shown: str = "",
 ) -> None:
-    """Write PATH.json and PATH.parquet; `manifest` is that of the run which the evidence is of."""
+    """Write PATH.json and PATH.parquet; `manifest` is that of the run which the evidence is of.
+
+    The file of attacked images, if there is one, is pinned as it is; they are those of the score `shown`.
+    """
     rows = _rows(evidence, int(manifest["samples"]))
     pinned = {key: manifest[key] for key in (*SAME, "model", "weights", "rbench")}
     pinned |= {"format": FORMAT, "code": _code(manifest), "evidence": hashlib.sha256(rows).hexdigest()}
+    pinned["images"] = {"of": shown, "digest": _digest(images_of(path)) if shown else ""}
     pinned["scores"] = {
         name: {"value": round(score.value, 6), "low": round(score.interval[0], 6), "high": round(score.interval[1], 6)}
         for name, score in scores.items()
@@ -56,8 +71,17 @@ def json_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def images_of(path: Path) -> Path:
+    """The file of attacked images of the baseline called `path`, whether or not it has one."""
+    return path.with_name(f"{path.name}.images.parquet")
+
+
 def _rows_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.parquet")
+
+
+def _digest(path: Path) -> str:
+    return sha256(path) if path.is_file() else ""
 
 
 def read(path: Path, remedy: str) -> Snapshot:
@@ -68,27 +92,30 @@ def read(path: Path, remedy: str) -> Snapshot:
     try:
         pinned = dict(json.loads(file.read_text()))
         digest = pinned.pop("digest")
-        whole = digest == digest_of(pinned) and all(key in pinned for key in PINNED)
+        whole, form = digest == digest_of(pinned), pinned["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{file} is damaged ({error}); make it anew: {remedy}") from error
     if not whole:
         raise StoreError(f"{file} is not as it was saved: it was edited. Restore it, or make it anew: {remedy}")
-    if pinned["format"] != FORMAT:
-        raise StoreError(f"{file} has format {pinned['format']}, not {FORMAT}; make it anew: {remedy}")
+    if form != FORMAT or any(key not in pinned for key in PINNED):
+        raise StoreError(f"{file} has format {form}, not {FORMAT}; make it anew: {remedy}")
     rows = _rows_of(path)
     content = rows.read_bytes() if rows.is_file() else b""
     if hashlib.sha256(content).hexdigest() != pinned["evidence"]:
         raise StoreError(f"{rows} is missing, or not the one that {file.name} was saved with; make both anew: {remedy}")
-    return Snapshot(file, pinned, _errors(content))
+    images = images_of(path) if pinned["images"]["of"] else None
+    if images is not None and _digest(images) != pinned["images"]["digest"]:
+        raise StoreError(f"{images} is missing, or not the one of {file.name}; make all anew: {remedy}")
+    return Snapshot(file, pinned, _errors(content), images)
 
 
 def agree(snapshot: Snapshot, manifest: Mapping[str, Any], probes: Iterable[str], remedy: str) -> None:
     """Raise `UsageError` unless a baseline asked the same of the same images as an evaluation, and has its probes.
 
-    Code of others that the suite names is part of what is asked; that of rbench is told in a note.
+    The code of attacks and data is part of what is asked: by a weaker attack every model looks better.
     """
-    own = [{**code, "rbench": ""} for code in (snapshot.pinned["code"], _code(manifest))]
-    pairs = {key: (snapshot.pinned[key], manifest[key]) for key in SAME} | {"code": (own[0], own[1])}
+    pairs = {key: (snapshot.pinned[key], manifest[key]) for key in SAME}
+    pairs["code"] = (snapshot.pinned["code"], _code(manifest))
     for key, (old, new) in pairs.items():
         if canonical_json(old) != canonical_json(new):
             raise UsageError(f"{snapshot.path} is no baseline for this gate: its {key} is {old}, not {new}; {remedy}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbench.flips import most_at_any_look
+from rbench.flips import most
 from rbench.types import FloatArray, IntArray
 
 
@@ -27,6 +27,11 @@ class Survey:
     alpha: float = 0.05
 
     @property
+    def asked(self) -> int:
+        """How many survivors the full protocol was run on."""
+        return self.certain + self.drawn
+
+    @property
     def rest(self) -> int:
         """The survivors outside the certain stratum, of which a sample is drawn."""
         return self.survivors - self.certain
@@ -39,7 +44,7 @@ class Survey:
     @property
     def low(self) -> float:
         """The lower end: with probability 1 - alpha no more of the rest would fall, whenever one stops."""
-        unseen = most_at_any_look(self.flips, self.drawn, self.rest, self.alpha) if self.rest else 0
+        unseen = most(self.flips, self.drawn, self.rest, self.alpha) if self.rest else 0
         return (self.survivors - self.certain_flips - unseen) / self.n
 
     @property
@@ -54,9 +59,8 @@ class Survey:
         return self.high - self.low
 
 
-def strata(survivors: IntArray, margins: FloatArray, share: float, seed: int) -> tuple[IntArray, IntArray]:
-    """The survivors of least margin, `share` of them, to be asked for certain; and the others in a random order."""
-    count = int(np.ceil(share * len(survivors)))
+def strata(survivors: IntArray, margins: FloatArray, count: int, seed: int) -> tuple[IntArray, IntArray]:
+    """The `count` survivors of least margin, to be asked for certain; and the others in a random order."""
     order = np.lexsort((survivors, margins))
     certain, rest = survivors[order[:count]], np.sort(survivors[order[count:]])
     return certain, np.random.default_rng(seed).permutation(rest)
@@ -64,7 +68,7 @@ def strata(survivors: IntArray, margins: FloatArray, share: float, seed: int) ->
 
 def text(found: Survey, title: str, attack: str, passes: int) -> str:
     """Both ends of the robust accuracy in %, how they are known, and what that cost."""
-    asked = found.certain + found.drawn
+    asked = found.asked
     saving = f" (on all of them {found.survivors / asked:.1f} times as many, at that price)" if asked else ""
     ends = (
         f"{title}: at most {100 * found.high:.2f} %, which is proven by what was fooled; at least "

@@ -1,5 +1,6 @@
 """The verb `eval --precision`: the expensive attack on as few images as a precision asks for."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbench.api import evaluate, runs_root
-from rbench.catalog import AA, Catalog
+from rbench.catalog import Catalog
 from rbench.errors import UsageError
 from rbench.evaluating import Evaluation, Means, interruptible, task_of
 from rbench.planner import Variant
-from rbench.sampling import Ask, one_by_one, sampler
+from rbench.sampling import one_by_one, sampler
 from rbench.sources import data_source, dataset_of
 from rbench.subject import subject_of
 from rbench.survey import Survey, strata, text
-from rbench.types import IntArray, ScoreSpec, Suite
+from rbench.types import ScoreSpec, Suite
+from rbench.verifying import full_of, verified
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,8 +88,13 @@ def survey(
         raise UsageError(f"the probes of score {score.name!r} do not all ask every image once; name another suite.")
     stands = np.logical_and.reduce([evidence[name].correct for name in cheap])
     survivors = evidence[cheap[-1]].sample[stands]
-    certain, rest = strata(survivors, evidence[cheap[-1]].margin[stands], CERTAIN, _order(done))
+    count = math.ceil(CERTAIN * len(survivors))
+    certain, rest = strata(survivors, evidence[cheap[-1]].margin[stands], count, _order(done))
     found, passes = Survey(len(stands), len(survivors)), 0
+
+    def close(known: Survey) -> bool:
+        return known.width <= precision / 100
+
     if full in evidence:  # it was run on all
         fell = int((stands & ~evidence[full].correct).sum())
         found = replace(found, certain=len(survivors), certain_flips=fell)
@@ -96,31 +103,20 @@ def survey(
             asked = variant.apply(spec)
             subject = subject_of(catalog, model, variant, asked)
             task = task_of(catalog, asked, subject, dataset_of(asked), variant, runs_root(runs))
-            task = replace(task, scores=(score.name,))
-            with sampler(task, [full], means, LOOK, "AutoAttack", len(survivors)) as ask:
-                found, passes = _asked(ask, full, found, certain, rest, precision / 100)
+            jobs = [job for job in replace(task, scores=(score.name,)).jobs if job.probe.name == full]
+            with sampler(task, jobs, means, LOOK) as ask:
+                ask.begin("AutoAttack", len(survivors))
+                for now, seen in verified(ask, full, found, (certain, rest), close, LOOK):
+                    found = now
+                    passes += int(seen.forwards.sum() + seen.backwards.sum())
     return Surveyed(done, found, score, passes)
-
-
-def _asked(ask: Ask, full: str, known: Survey, certain: IntArray, rest: IntArray, wanted: float) -> tuple[Survey, int]:
-    """Ask the certain stratum, and then the others, some at a time, until the ends are close enough."""
-    first = ask([full], certain)[full]
-    passes = int(first.forwards.sum() + first.backwards.sum())
-    known = replace(known, certain=len(certain), certain_flips=int((~first.correct).sum()))
-    while known.width > wanted and known.drawn < len(rest):
-        next_ = ask([full], rest[known.drawn : known.drawn + LOOK])[full]
-        passes += int(next_.forwards.sum() + next_.backwards.sum())
-        known = replace(known, drawn=known.drawn + len(next_), flips=known.flips + int((~next_.correct).sum()))
-    return known, passes
 
 
 def _full(suite: Suite) -> tuple[ScoreSpec, str]:
     """The worst case that AutoAttack is part of, and the name of AutoAttack's probe."""
-    full = {probe.name for probe in suite.probes if probe.attack is not None and probe.attack.use == AA.use}
     for score in suite.scores:
-        parts = full & set(score.of)
-        if score.use == "rbench.metrics:worst_case" and len(parts) == 1 and len(score.of) > 1:
-            return score, parts.pop()
+        if (full := full_of(suite, score)) is not None:
+            return score, full
     raise UsageError(
         f"--precision needs a score by `worst_case` with AutoAttack among others; suite {suite.name!r} has none."
     )

@@ -3,12 +3,13 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import Synchronized
 from types import TracebackType
 from typing import Any, Self
@@ -17,11 +18,12 @@ from rbench.errors import InterruptedRunError
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 POLL = 0.2  # seconds between two looks at the counter of passes
+SLOW = ("torch", "torchvision", "torch._dynamo", "scipy.stats", "sklearn.datasets", "matplotlib.figure")  # to import
 _state: dict[str, Any] = {}
 
 
 class Workers:
-    """Runs `function(bench, *task)`; with one worker here and now, with more in processes that are spawned on need."""
+    """Runs `function(bench, *task)`; with one worker here and now, with more in processes that start on need."""
 
     def __init__(
         self, count: int, prepare: Callable[[Callable[[int], None]], Any], bench: Any, tick: Callable[[int], None]
@@ -70,9 +72,9 @@ class Workers:
 
     def _started(self) -> tuple[ProcessPoolExecutor, "Synchronized[int]"]:
         if self._pool is None or self._passes is None:
-            context = multiprocessing.get_context("spawn")
+            context = _context()
             self._passes = context.Value("q", 0)
-            initial = (self._prepare, self._passes, os.getpid())
+            initial = (self._prepare, self._passes, dict(os.environ))
             self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=initial)
         return self._pool, self._passes
 
@@ -99,11 +101,28 @@ def held() -> Iterator[None]:
             signal.raise_signal(each)
 
 
-def _begin(prepare: Callable[[Callable[[int], None]], Any], passes: "Synchronized[int]", parent: int) -> None:
+def _context() -> BaseContext:
+    """How processes start: on Linux as forks of one that has imported the slow modules of this one, and nothing else.
+
+    That one has no threads, locks or GPU to copy, and saves every worker some seconds. macOS must not fork its
+    libraries, and Windows cannot.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in SLOW if name in sys.modules])
+    return context
+
+
+def _begin(
+    prepare: Callable[[Callable[[int], None]], Any], passes: "Synchronized[int]", environment: dict[str, str]
+) -> None:
     """Prepare a process: one thread for torch, and an end as soon as its parent ends, however that happens."""
+    os.environ.clear()  # a process may be a fork of one that started under another environment
+    os.environ.update(environment)
     import torch
 
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    threading.Thread(target=_follow, daemon=True).start()
     torch.set_num_threads(1)
 
     def count(samples: int) -> None:
@@ -113,9 +132,10 @@ def _begin(prepare: Callable[[Callable[[int], None]], Any], passes: "Synchronize
     _state["prepare"] = lambda: prepare(count)
 
 
-def _follow(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
+def _follow() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
 
 

@@ -1,15 +1,37 @@
+import gc
+
 import pytest
 import torch
 from quick import SUITE
 
 from rbench.catalog import Catalog
 from rbench.models.preact_resnet import PreActResNet, preact_resnet_small
+from rbench.training import keeping
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """What is collected stays; the collector of garbage would look through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     """Small networks gain nothing from a second thread, and crowded machines lose a lot."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _undrawn():
+    """Drawing its curve takes longer than many a training here; tests/training/test_loop.py draws one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keeping, "draw", lambda *_: b"no picture")
+        yield
 
 
 @pytest.fixture(autouse=True)

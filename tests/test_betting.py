@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rbench.betting import FINEST, Bet, bounds, draws_needed
+from rbench.betting import FINEST, Bet, bounds
 
 ALPHA = 0.05
 
@@ -86,15 +86,6 @@ def test_an_interval_covers_the_mean_at_sixty_looks():
         looks = [bounds(order[:seen], len(values), 0.2) for seen in range(5, 301, 5)]
         missed += any(not low <= values.mean() <= high for low, high in looks)
     assert missed / 25 <= 0.2 + 3 * (0.2 * 0.8 / 25) ** 0.5
-
-
-def test_the_draws_that_are_needed_if_nothing_turns():
-    needed = draws_needed(500, 0.04)
-    for drawn, enough in ((needed, True), (needed - 1, False)):
-        bet = Bet(500, 0.04)
-        bet.see(np.zeros(drawn))
-        assert (bet.below >= 20) == enough
-    assert draws_needed(3, 0.01) == 3  # all of them: then it is certain
 
 
 @pytest.mark.parametrize(("losses", "gains"), [(2, 0), (1, 1), (5, 2)])

@@ -61,15 +61,16 @@ def call(*words, env=None, cwd=None):
     )
 
 
-def children(pid):
-    """The processes that a process has started."""
+def descendants(pid):
+    """The processes that a process has started, and that these have."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
         except OSError:  # it has just ended
             continue
-    return [child for child, parent in found.items() if parent == pid]
+    near = [child for child, parent in found.items() if parent == pid]
+    return near + [each for child in near for each in descendants(child)]
 
 
 def have_ended(processes):
@@ -117,8 +118,8 @@ def test_kill_9_amid_an_attack_ends_the_workers_and_the_same_command_gives_the_s
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
-    started = children(process.pid)
-    assert len(started) == 3  # two workers and multiprocessing's resource tracker
+    started = descendants(process.pid)
+    assert len(started) == 4  # two workers, the process that they are forks of, multiprocessing's resource tracker
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert have_ended(started)

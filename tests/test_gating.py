@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quick import SUITE
 
-from rbench import gating, snapshot
-from rbench.betting import draws_needed
+from rbench import gating, saving, snapshot
+from rbench.cases import Case
 from rbench.catalog import Catalog
 from rbench.cli import run as command
-from rbench.errors import MissingError, StoreError, UsageError
+from rbench.errors import MissingError, ModelError, StoreError, UsageError
 from rbench.gates import Gate, GateScore
 from rbench.judging import Judge, together
 from rbench.report.gates import junit, text
-from rbench.types import ScoreSpec
 
+ALONE = ("--quiet", "--workers", "1")
 GATE = """
 title = "Keeps what it has"
 suite = "quick"
@@ -42,10 +42,10 @@ from torch import nn
 class Broken(nn.Module):
     def __init__(self, how):
         super().__init__()
-        self.weight, self.how = nn.Parameter(torch.ones(1)), how
+        self.weight, self.by = nn.Parameter(torch.ones(1)), how
     def forward(self, x):
         logits = x.mean((1, 2, 3))[:, None] * torch.arange(10.0) * self.weight
-        if self.how == "random":
+        if self.by == "random":
             return logits + torch.rand_like(logits)
         return logits * (float("nan") if len(x) < 20 else 1.0)
 def random():
@@ -66,7 +66,7 @@ def made(tmp_path_factory):
     (folder / "reports" / "gates" / "kept.toml").write_text(GATE)
     (folder / "models.py").write_text(MODELS)
     catalog = Catalog.find([folder])
-    path, before = gating.save("kept", catalog=catalog, runs=folder / "runs")
+    path, before = saving.save("kept", catalog=catalog, runs=folder / "runs")
     assert before is None
     assert path == folder / "reports" / "gates" / "kept.json"
     return folder, catalog
@@ -104,11 +104,16 @@ def test_a_weakened_checkpoint_fails_and_an_equal_one_passes(made, tmp_path):
     noisy = {k: v + 0.6 * v.std() * torch.randn_like(v) if v.ndim == 4 else v for k, v in state.items()}
     safetensors.torch.save_file(noisy, tmp_path / "weak.safetensors")
     weak = gating.gate("kept", weights=tmp_path / "weak.safetensors", catalog=catalog)
-    assert (weak.outcome, weak.exit_code) == ("FAIL", 1)
-    assert weak.images < 500
-    worst = by_name(weak)["worst"]
-    assert worst.outcome == "FAIL"
+    assert (weak.outcome, weak.exit_code, weak.images) == ("FAIL", 1, 0)  # its clean images say enough
+    assert by_name(weak)["clean"].by == "one pass an image"
+    fooled = gating.gate("kept", model="standard-digits", catalog=catalog)
+    assert (fooled.outcome, fooled.images) == ("FAIL", 40)
+    worst = by_name(fooled)["worst"]
+    assert (worst.outcome, worst.by) == ("FAIL", "bet")
     assert worst.interval[0] > 0.05
+    (case,) = [case for case in ET.fromstring(junit(weak)) if case.get("name") == "worst"]  # noqa: S314 - written here
+    assert case.find("skipped").get("message") == "worst was not decided: the gate had failed."
+    assert by_name(weak)["worst"].drop is None
     equal = gating.gate("kept", model="ews-digits", catalog=catalog)  # trained by another method, as robust
     assert equal.outcome == "PASS"
     assert by_name(equal)["worst"].table.first > 0
@@ -116,16 +121,18 @@ def test_a_weakened_checkpoint_fails_and_an_equal_one_passes(made, tmp_path):
 
 def test_few_images_decide_nothing_and_it_says_how_many_would(made, capsys):
     folder, catalog = made
-    words = ["gate", "kept", "--catalog", str(folder), "--images", "20", "--quiet", "--branch", "release/1"]
+    words = ["gate", "kept", "--catalog", str(folder), "--images", "20", "--branch", "release/1", *ALONE]
     assert command(words) == 2
     out = capsys.readouterr().out
     assert out.startswith("INCONCLUSIVE: at-digits against the baseline of kept")
     assert "On branch 'release/1' the policy for an undecided gate is: it fails." in out
-    needed = draws_needed(500, 0.05)
-    assert f"worst: {needed} images would show a drop of at most 5 points, if none of them turned." in out
-    found = gating.gate("kept", images=needed, branch="feature-1", catalog=catalog)
-    assert by_name(found)["worst"].outcome == "PASS"
-    assert (found.outcome, found.undecided, found.exit_code) == ("INCONCLUSIVE", "warn", 0)  # clean needs more
+    more = by_name(gating.gate("kept", images=20, catalog=catalog))["worst"].more
+    assert f"worst: {more} more images would show a drop of at most 5 points, if none of them turned." in out
+    needed = 20 + more
+    enough = gating.gate("kept", images=needed, catalog=catalog)
+    assert [(each.outcome, each.by) for each in enough.verdicts] == [("PASS", "one pass an image"), ("PASS", "bet")]
+    found = gating.gate("kept", images=needed - 1, branch="feature-1", catalog=catalog)
+    assert (found.outcome, found.undecided, found.exit_code) == ("INCONCLUSIVE", "warn", 0)
     assert "it only warns" in text(found)
     assert found.gate.undecided("other") == "fail"
 
@@ -135,12 +142,12 @@ def test_machines_get_json_junit_and_a_summary(made, tmp_path, capsys, monkeypat
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     monkeypatch.setenv("GITHUB_REF_NAME", "feature-x")
     words = ["gate", "kept", "--catalog", str(folder), "--model", "standard-digits", "--junit", str(tmp_path / "j.xml")]
-    assert command([*words, "--json", "--quiet"]) == 1
+    assert command([*words, "--json", *ALONE]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["outcome"], told["exit_code"], told["branch"]) == ("FAIL", 1, "feature-x")
     assert told["scores"]["worst"]["lost"] > 20
     suite = ET.parse(tmp_path / "j.xml").getroot()  # noqa: S314 - written above
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
     (case,) = [case for case in suite if case.get("name") == "worst"]
     assert "dropped by" in case.find("failure").get("message")
     assert "## ❌ FAIL: robustness of `standard-digits`" in (tmp_path / "summary.md").read_text()
@@ -149,7 +156,7 @@ def test_machines_get_json_junit_and_a_summary(made, tmp_path, capsys, monkeypat
 def test_an_update_prints_what_changes_and_gates_anew(made, copied, capsys):
     folder, catalog = made
     words = ["gate", "kept", "--catalog", str(folder), "--baseline", str(copied), "--runs", str(folder / "runs")]
-    assert command([*words, "--update", "--model", "standard-digits", "--quiet"]) == 0
+    assert command([*words, "--update", "--model", "standard-digits", *ALONE]) == 0
     out = capsys.readouterr().out
     assert "model: at-digits -> standard-digits" in out
     assert "worst: " in out
@@ -169,13 +176,17 @@ def test_a_model_that_misbehaves_is_inconclusive_with_the_reason(made, model, sa
     assert (suite.get("errors"), suite.get("skipped")) == ("2", "0")
 
 
-def test_what_the_user_got_wrong_is_no_outcome_of_a_gate(made, tmp_path):
+def test_what_the_user_got_wrong_is_no_outcome_of_a_gate(made, tmp_path, capsys):
     folder, _ = made
-    words = ["gate", "kept", "--catalog", str(folder), "--branch", "feature-1", "--quiet"]
+    words = ["gate", "kept", "--catalog", str(folder), "--branch", "feature-1", *ALONE]
     assert command([*words, "--device", "tpu"]) == 3
     assert command([*words, "--weights", str(tmp_path / "none.safetensors")]) == 4
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     assert command([*words, "--weights", str(tmp_path / "bad.safetensors")]) != 0
+    assert command([*words, "--runs", str(tmp_path)]) == 3
+    assert "--runs goes with --update" in capsys.readouterr().err
+    assert command([*words, "--update", "--json"]) == 3
+    assert "--update goes without --branch" in capsys.readouterr().err
 
 
 def test_baselines_may_have_dots_in_their_names(made, tmp_path):
@@ -183,12 +194,12 @@ def test_baselines_may_have_dots_in_their_names(made, tmp_path):
     evidence = {"clean": outcomes(np.ones(4))}
     manifest = dict.fromkeys(snapshot.PINNED, "") | {"samples": 4, "code": {"rbench": "0"}}
     for name in ("base.v1", "base.v2"):
-        path = gating.baseline_path(catalog, "kept", tmp_path / name)
+        path = saving.baseline_path(catalog, "kept", tmp_path / name)
         snapshot.save(path, {**manifest, "model": name}, {}, evidence)
     assert {each.name for each in tmp_path.iterdir()} == {
         f"base.v{k}.{end}" for k in (1, 2) for end in ("json", "parquet")
     }
-    path = gating.baseline_path(catalog, "kept", tmp_path / "base.v1.json")
+    path = saving.baseline_path(catalog, "kept", tmp_path / "base.v1.json")
     assert snapshot.read(path, "").pinned["model"] == "base.v1"
 
 
@@ -209,7 +220,8 @@ def test_a_baseline_that_cannot_serve_is_refused(made, copied):
     gated(UsageError, "its data is f, not 9", data="f")
     gated(StoreError, "has format 0", format=0)
     gated(UsageError, "its surrogates is", surrogates={"a": ["b", {}]})
-    gated(UsageError, "its code is", code={"rbench": "0", "mine.py:attack": "1"})
+    gated(UsageError, "its code is", code={**whole["code"], "mine.py:attack": "1"})
+    gated(UsageError, "its code is", code={"rbench": "0"})  # perhaps of weaker attacks
     file.write_text(json.dumps({**whole, "seed": 3}))
     with pytest.raises(StoreError, match=r"it was edited. Restore it, or make it anew: rbench baseline save kept"):
         gating.gate("kept", baseline=copied, catalog=catalog)
@@ -221,7 +233,7 @@ def test_a_baseline_that_cannot_serve_is_refused(made, copied):
     with pytest.raises(StoreError, match="is damaged"):
         gating.gate("kept", baseline=copied, catalog=catalog)
     bare = {"clean": outcomes(np.ones(500))}
-    snapshot.save(copied, {**whole, "code": {"rbench": "0"}}, {}, bare)
+    snapshot.save(copied, whole, {}, bare)
     with pytest.raises(
         UsageError, match="has nothing of probe 'first', which the gate needs; rbench baseline save kept"
     ):
@@ -252,24 +264,28 @@ def test_a_gate_that_makes_no_sense_is_refused(made, change, said, tmp_path):
         gating.gate("odd", baseline=folder / "reports" / "gates" / "kept.toml", catalog=catalog)
 
 
-def held(errors):
-    """A baseline of hand-made errors by probe."""
-    n = len(next(iter(errors.values())))
-    pinned = {"samples": n, "evidence": "5" * 64}
-    return snapshot.Snapshot(Path("x.json"), pinned, {name: np.array(e, float) for name, e in errors.items()})
+def judge_of(gate, before, of=None, how="mean"):
+    """A judge over scores named as their probes are, from hand-made errors by probe."""
+    errors = {name: np.array(each, float) for name, each in before.items()}
+    pinned = {"samples": len(next(iter(errors.values()))), "evidence": "5" * 64}
+    cases = []
+    for each in gate.scores:
+        probes = of or (each.name,)
+        cases.append(Case(each, probes, how, snapshot.errors_of([errors[p] for p in probes], how), gate.alpha))
+    return Judge(gate, cases, snapshot.Snapshot(Path("x.json"), pinned, errors))
 
 
-def score(name, use="accuracy", of=None):
-    return ScoreSpec(name, f"rbench.metrics:{use}", of or (name,))
+def see(judge, samples, now):
+    shown = {name: each[samples] for name, each in now.items()}
+    judge.see(samples, shown, dict.fromkeys(shown, np.zeros(len(samples))))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60), st.sampled_from([0.05, 0.2, 0.4]))
 @settings(max_examples=60)
 def test_when_all_images_were_seen_the_outcome_is_the_truth(pairs, delta):
     before, now = (np.array(side, float) for side in zip(*pairs, strict=True))
-    gate = Gate("g", "t", "s", "m", (GateScore("a", delta),), alpha=1e-9)
-    judge = Judge(gate, {"a": score("a")}, held({"a": before}))
-    judge.see(judge.order, {"a": now[judge.order]})
+    judge = judge_of(Gate("g", "t", "s", "m", (GateScore("a", delta),), alpha=1e-9), {"a": before})
+    see(judge, judge.order, {"a": now})
     drop = (now - before).mean()
     assert together(tuple(judge.verdicts())) == (
         "FAIL" if drop > delta + 1e-9 else "PASS"
@@ -277,26 +293,28 @@ def test_when_all_images_were_seen_the_outcome_is_the_truth(pairs, delta):
 
 
 def test_a_worst_case_turns_with_any_of_its_probes_and_a_mean_by_shares():
-    before = held({"a": [0, 0, 1, 0], "b": [0, 1, 0, 0]})
-    scores = {"any": score("any", "worst_case", ("a", "b")), "mean": score("mean", "error", ("a", "b"))}
-    gate = Gate("g", "t", "s", "m", (GateScore("any", 0.9), GateScore("mean", 0.9)))
-    judge = Judge(gate, scores, before)
+    before = {"a": [0, 0, 1, 0], "b": [0, 1, 0, 0]}
+    gate = Gate("g", "t", "s", "m", (GateScore("x", 0.45),))
     now = {"a": np.array([1.0, 1, 1, 0]), "b": np.array([0.0, 0, 1, 0])}
-    judge.see(np.arange(4), now)
-    verdicts = {each.score.name: each for each in judge.verdicts()}
-    assert verdicts["any"].drop == 1 / 4
-    assert (verdicts["any"].table.first, verdicts["any"].table.second) == (1, 0)
-    assert verdicts["mean"].drop == pytest.approx((0.5 + 0.0 + 0.5 + 0) / 4)
-    assert verdicts["mean"].table is None
+    found = {}
+    for how in ("any", "mean"):
+        judge = judge_of(gate, before, ("a", "b"), how)
+        see(judge, judge.order, now)
+        (found[how],) = judge.verdicts()
+    assert found["any"].drop == 1 / 4
+    assert (found["any"].table.first, found["any"].table.second) == (1, 0)
+    assert found["mean"].drop == pytest.approx((0.5 + 0.0 + 0.5 + 0) / 4)
+    assert found["mean"].table is None
 
 
-def test_failures_are_corrected_over_scores_by_holm():
+def test_failures_are_corrected_over_scores_by_holm(monkeypatch):
     gate = Gate("g", "t", "s", "m", tuple(GateScore(name, 0.1) for name in "abc"), alpha=0.05)
-    judge = Judge(gate, {name: score(name) for name in "abc"}, held({name: [0] * 50 for name in "abc"}))
+    judge = judge_of(gate, {name: [0] * 50 for name in "abc"})
+    worth = {}
+    monkeypatch.setattr(Case, "above", property(lambda case: worth[case.name]))
 
     def failing(**evidence):
-        for name, value in evidence.items():
-            judge.bets[name].above = value
+        worth.update(evidence)
         return {name for name, outcome in judge.outcomes().items() if outcome == "FAIL"}
 
     assert failing(a=59, b=59, c=59) == set()  # the first must reach 3/alpha = 60
@@ -309,20 +327,74 @@ def test_failures_are_corrected_over_scores_by_holm():
 def test_a_wrong_decision_is_as_rare_as_alpha_says():
     random, wrong, times = np.random.default_rng(0), 0, 200
     gate = Gate("g", "t", "s", "m", (GateScore("a", 0.05), GateScore("b", 0.05)), alpha=0.1, look=10)
-    specs = {name: score(name) for name in "ab"}
     for _ in range(times):
         now = {name: (random.permutation(100) < 5).astype(float) for name in "ab"}  # drops by delta, no more: no FAIL
-        judge = Judge(gate, specs, held({name: [0] * 100 for name in "ab"}))
-        for start in range(0, 100, 10):
-            samples = judge.order[start : start + 10]
-            judge.see(samples, {name: errors[samples] for name, errors in now.items()})
+        judge = judge_of(gate, {name: [0] * 100 for name in "ab"})
+        while len(samples := judge.next(10)):
+            see(judge, samples, now)
         wrong += together(tuple(judge.verdicts())) == "FAIL"
     assert wrong / times <= 0.1 + 3 * (0.1 * 0.9 / times) ** 0.5
+
+
+def test_what_already_turned_counts_in_how_many_more_would_do():
+    judge = judge_of(Gate("g", "t", "s", "m", (GateScore("a", 0.05),)), {"a": [0] * 500})
+    (fresh,) = judge.verdicts()
+    now = np.zeros(500)
+    now[judge.order[:4]] = 1
+    see(judge, judge.next(60), {"a": now})
+    (after,) = judge.verdicts()
+    assert after.more > fresh.more - 60
+    for count, outcome in ((after.more - 1, "INCONCLUSIVE"), (after.more, "PASS")):
+        again = judge_of(judge.gate, {"a": [0] * 500})
+        see(again, again.next(60), {"a": now})
+        see(again, again.next(count), {"a": now})
+        assert again.outcomes()["a"] == outcome
+    now[judge.order[:26]] = 1  # more than 25 of 500
+    lost = judge_of(judge.gate, {"a": [0] * 500})
+    see(lost, lost.next(26), {"a": now})
+    assert next(lost.verdicts()).more is None
+
+
+def test_attacks_of_other_packages_are_not_asked_one_by_one(made, tmp_path):
+    folder, _ = made
+    (tmp_path / "suites").mkdir()
+    suite = SUITE.format(attack="rbench.backends.pyautoattack:apgd", args="{}", norm="linf", eps="24/255")
+    (tmp_path / "suites" / "foreign.toml").write_text(suite)
+    (tmp_path / "reports" / "gates").mkdir(parents=True)
+    (tmp_path / "reports" / "gates" / "odd.toml").write_text(GATE.replace('"quick"', '"foreign"'))
+    with pytest.raises(UsageError, match="'second' of suite 'foreign' runs another package's attack"):
+        gating.gate("odd", catalog=Catalog((*Catalog.find([folder]).roots, tmp_path)))
+
+
+def test_a_failure_that_was_proven_stays_one_when_the_model_misbehaves_later(made, monkeypatch):
+    _, catalog = made
+
+    def broken(*_):
+        raise ModelError("NaN")
+        yield
+
+    monkeypatch.setattr(gating, "_drawn", broken)
+    found = gating.gate("kept", catalog=catalog)
+    assert (found.outcome, found.reason) == ("INCONCLUSIVE", "NaN")
+    monkeypatch.setattr(Judge, "outcomes", lambda judge: dict.fromkeys((c.name for c in judge.cases), "FAIL"))
+    found = gating.gate("kept", catalog=catalog)
+    assert (found.outcome, found.exit_code) == ("FAIL", 1)
+    assert "Besides: NaN" in text(found)
+
+
+def test_a_weakened_checkpoint_of_this_project_fails_its_own_gate(tmp_path):
+    catalog = Catalog.find()
+    state = safetensors.torch.load_file(catalog.weights(catalog.model("ews-digits"))[0])
+    torch.manual_seed(0)
+    noisy = {k: v + v.std() * torch.randn_like(v) if v.ndim == 4 else v for k, v in state.items()}
+    safetensors.torch.save_file(noisy, tmp_path / "weak.safetensors")
+    weak = gating.gate("ews-digits", weights=tmp_path / "weak.safetensors", catalog=catalog)
+    assert (weak.outcome, weak.exit_code, weak.images) == ("FAIL", 1, 0)
 
 
 def test_the_gate_of_this_project_has_a_baseline_of_today():
     catalog = Catalog.find()
     for name in catalog.files("gates"):
-        found = snapshot.read(gating.baseline_path(catalog, name, None), "")
+        found = snapshot.read(saving.baseline_path(catalog, name, None), "")
         card = catalog.model(catalog.gate(name).model)
         assert found.pinned["weights"] == catalog.weights(card)[1]

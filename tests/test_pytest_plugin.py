@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from quick import SUITE
 
-from rbench import gating
+from rbench import saving
 from rbench.catalog import Catalog
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ def project(tmp_path_factory):
     (folder / "reports" / "gates" / "theirs.toml").write_text(GATE)
     (folder / "tests" / "test_theirs.py").write_text(TESTS)
     (folder / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "--strict-markers"\n')
-    gating.save("theirs", catalog=Catalog.find([folder]), runs=folder / "runs")
+    saving.save("theirs", catalog=Catalog.find([folder]), runs=folder / "runs")
     return folder
 
 

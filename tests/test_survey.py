@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quick import SUITE
 
-from rbench import evaluate, surveying
+from rbench import evaluate, surveying, verifying
 from rbench.catalog import Catalog
 from rbench.cli import run as command
 from rbench.errors import UsageError
@@ -49,20 +49,21 @@ def test_the_estimate_is_unbiased(flips):
 def test_strata_are_the_least_margins_and_the_others_at_random(count, share, seed):
     random = np.random.default_rng(count)
     survivors, margins = np.sort(random.choice(1000, count, replace=False)), random.random(count)
-    certain, rest = strata(survivors, margins, share, seed)
+    first = round(share * count)
+    certain, rest = strata(survivors, margins, first, seed)
     assert sorted([*certain, *rest]) == survivors.tolist()
-    assert len(certain) == int(np.ceil(share * count))
+    assert len(certain) == first
     known = dict(zip(survivors.tolist(), margins.tolist(), strict=True))
     if len(certain) and len(rest):
         assert max(known[int(s)] for s in certain) <= min(known[int(s)] for s in rest)
-    again = strata(survivors, margins, share, seed)
+    again = strata(survivors, margins, first, seed)
     assert [part.tolist() for part in again] == [certain.tolist(), rest.tolist()]
 
 
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
     """A suite whose PGD stands for AutoAttack, which takes minutes."""
-    monkeypatch.setattr(surveying, "AA", Call("rbench.attacks.pgd:pgd"))
+    monkeypatch.setattr(verifying, "AA", Call("rbench.attacks.pgd:pgd"))
     (tmp_path / "suites").mkdir()
     suite = SUITE.format(attack="rbench.attacks.pgd:pgd", args="{ steps = 10 }", norm="linf", eps="24/255")
     suite = suite.replace('of = ["clean", "first", "second"]', 'of = ["clean", "second", "first"]')
@@ -107,3 +108,7 @@ def test_what_makes_no_sense_is_refused(shelf):
         surveying.survey("at-digits", "bare", 1, catalog=catalog)
     with pytest.raises(UsageError, match="judges random models by 20 draws"):
         surveying.survey("at-digits", "digits-rand", 1, catalog=catalog)
+    quick = (shelf / "suites" / "quick.toml").read_text()
+    (shelf / "suites" / "short.toml").write_text(quick.replace("[probes.first]", "[probes.first]\nlimit = 20"))
+    with pytest.raises(UsageError, match="do not all ask every image once"):
+        surveying.survey("at-digits", "short", 1, catalog=catalog, limit=40, runs=shelf / "d")

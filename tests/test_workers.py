@@ -1,7 +1,10 @@
 """Workers that are interrupted while they start, and what reaches them."""
 
+import os
 import signal
+import sys
 from concurrent.futures import process
+from multiprocessing import forkserver
 
 import pytest
 
@@ -72,3 +75,26 @@ def test_control_c_of_a_terminal_does_not_reach_workers_but_a_polite_kill_does()
         for mask in pool.map(blocked, TASKS):
             assert signal.SIGINT in mask
             assert signal.SIGTERM not in mask
+
+
+def seen(_bench, _number):
+    return os.environ.get("RBENCH_DATA"), "RBENCH_RUNS" in os.environ, os.getppid()
+
+
+def test_workers_see_the_environment_of_their_own_start(monkeypatch):
+    for folder in ("here", "there"):
+        monkeypatch.setenv("RBENCH_DATA", folder)
+        monkeypatch.delenv("RBENCH_RUNS", raising=False)
+        with workers() as pool:
+            assert {(place, runs) for place, runs, _ in pool.map(seen, TASKS)} == {(folder, False)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are spawned")
+def test_workers_are_forks_of_one_process_that_imported_what_is_slow(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.delitem(sys.modules, "scipy.stats", raising=False)
+    with workers() as pool:
+        (parent,) = {parent for _, _, parent in pool.map(seen, TASKS)}
+    assert parent == forkserver._forkserver._forkserver_pid
+    assert {"torch", "torchvision"} <= set(forkserver._forkserver._preload_modules)
+    assert "scipy.stats" not in forkserver._forkserver._preload_modules

@@ -24,6 +24,9 @@ def save(
     model: words.OrModel = None,
     weights: words.Weights = None,
     file: BaselineFile = None,
+    keep_images: Annotated[
+        bool | None, typer.Option(help="Keep the attacked images, for a gate to show first; by default as before.")
+    ] = None,
     runs: words.Runs = None,
     batch: words.Batch = None,
     workers: words.Workers = None,
@@ -38,17 +41,18 @@ def save(
     from rbench.catalog import Catalog
 
     _save(
-        name, model=model, weights=weights, baseline=file, runs=runs, batch=batch, workers=workers, device=device,
-        data_dir=data_dir, download=download, fresh=fresh, progress=not quiet, catalog=Catalog.find(catalog or ()),
+        name, model=model, weights=weights, baseline=file, images=keep_images, runs=runs, batch=batch,
+        workers=workers, device=device, data_dir=data_dir, download=download, fresh=fresh, progress=not quiet,
+        catalog=Catalog.find(catalog or ()),
     )  # fmt: skip
 
 
 def _save(name: str, **options: Any) -> None:
-    from rbench import gating
+    from rbench import saving
     from rbench.report.gates import changes
     from rbench.snapshot import read
 
-    path, before = gating.save(name, **options)
+    path, before = saving.save(name, **options)
     typer.echo(changes(before, read(path.with_suffix(""), "")))
     typer.echo(path)
 
@@ -79,13 +83,19 @@ def gate(
     """Has a model lost robustness against its baseline? Leaves with 0 for PASS, 1 for FAIL, 2 for INCONCLUSIVE."""
     from rbench import gating
     from rbench.catalog import Catalog
+    from rbench.errors import UsageError
     from rbench.report import gates
 
     shared: dict[str, Any] = {
         "model": model, "weights": weights, "baseline": file, "batch": batch, "workers": workers, "device": device,
         "data_dir": data_dir, "download": download, "progress": not quiet, "catalog": Catalog.find(catalog or ()),
     }  # fmt: skip
+    own = {"--images": images, "--branch": branch, "--junit": junit, "--json": as_json}
+    if not update and runs is not None:
+        raise UsageError("--runs goes with --update: a gate keeps nothing.")
     if update:
+        if given := [word for word, value in own.items() if value]:
+            raise UsageError(f"--update goes without {given[0]}: it is no gate.")
         _save(name, runs=runs, **shared)
         return 0
     found = gating.gate(name, images=images, branch=branch, **shared)

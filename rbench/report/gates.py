@@ -9,7 +9,7 @@ from tabulate import tabulate
 from rbench.judging import Gated, Verdict
 from rbench.snapshot import Snapshot
 
-HEAD = ["score", "verdict", "drop", "interval", "may drop", "lost + won", "images", "could pass"]
+HEAD = ["score", "verdict", "by", "drop", "interval", "may drop", "lost + won", "images", "could pass"]
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "⚠️"}
 
 
@@ -31,9 +31,9 @@ def data(found: Gated) -> dict[str, Any]:
     scores: Mapping[str, Any] = {
         each.score.name: {
             "outcome": each.outcome, "drop": each.drop, "low": each.interval[0], "high": each.interval[1],
-            "delta": each.score.delta, "images": each.images, "needed": each.needed,
+            "delta": each.score.delta, "images": each.images, "more": each.more,
             "lost": each.table.first if each.table else None, "won": each.table.second if each.table else None,
-            "least": each.least,
+            "least": each.least, "by": each.by, "verified": each.asked, "left": each.left,
         }
         for each in found.verdicts
     }  # fmt: skip
@@ -46,41 +46,50 @@ def data(found: Gated) -> dict[str, Any]:
 
 
 def junit(found: Gated) -> str:
-    """JUnit's XML: a test a score; what is undecided is an error, or skipped where the policy says to warn."""
-    bad = [each for each in found.verdicts if each.outcome == "FAIL"]
-    open_ = [each for each in found.verdicts if each.outcome == "INCONCLUSIVE"]
-    warned = found.warns
-    counts = {"failures": len(bad), "errors": 0 if warned else len(open_), "skipped": len(open_) if warned else 0}
+    """JUnit's XML, a test a score; undecided ones are errors, or skipped where that only warns or another failed."""
     suite = ET.Element("testsuite", name=f"rbench gate {found.gate.name}", tests=str(len(found.verdicts)))
+    kinds = [_kind(found, each) for each in found.verdicts]
+    counts = {"failures": kinds.count("failure"), "errors": kinds.count("error"), "skipped": kinds.count("skipped")}
     suite.attrib |= {key: str(count) for key, count in counts.items()}
-    for each in found.verdicts:
+    for each, kind in zip(found.verdicts, kinds, strict=True):
         case = ET.SubElement(suite, "testcase", classname=f"rbench.{found.gate.name}", name=each.score.name)
-        kind = {"FAIL": "failure", "INCONCLUSIVE": "skipped" if warned else "error"}.get(each.outcome)
-        if kind is not None:
-            ET.SubElement(case, kind, message=found.reason or _sentence(each)).text = text(found)
+        if kind:
+            ET.SubElement(case, kind, message=_sentence(found, each)).text = text(found)
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _kind(found: Gated, each: Verdict) -> str:
+    """What JUnit calls the outcome of a score; "" for a PASS."""
+    if each.outcome == "INCONCLUSIVE":
+        return "skipped" if found.warns or found.outcome == "FAIL" else "error"
+    return "failure" if each.outcome == "FAIL" else ""
 
 
 def _row(each: Verdict) -> list[str]:
     low, high = (100 * end for end in each.interval)
     turned = f"{each.table.first} + {each.table.second}" if each.table else "-"
-    cells = [f"{100 * each.drop:+.1f}", f"[{low:+.1f}, {high:+.1f}]", f"{100 * each.score.delta:.1f}", turned]
-    return [each.score.name, each.outcome, *cells, str(each.images), f"{100 * each.least:.1f}"]
+    drop = f"{100 * each.drop:+.1f}" if each.drop is not None else "-"
+    cells = [drop, f"[{low:+.1f}, {high:+.1f}]", f"{100 * each.score.delta:.1f}", turned]
+    least = f"{100 * each.least:.1f}" if each.by not in ("one pass an image", "proof") else "-"
+    return [each.score.name, each.outcome, each.by or "-", *cells, str(each.images), least]
 
 
-def _sentence(each: Verdict) -> str:
+def _sentence(found: Gated, each: Verdict) -> str:
+    """What happened to a score."""
     low, high = (100 * end for end in each.interval)
-    return (
-        f"{each.score.name} dropped by {100 * each.drop:.1f} points [{low:.1f}, {high:.1f}] on {each.images} images; "
-        f"it may drop by {100 * each.score.delta:.1f}."
-    )
+    if each.outcome == "INCONCLUSIVE" and found.outcome == "FAIL":
+        return f"{each.score.name} was not decided: the gate had failed."
+    if found.reason and each.outcome == "INCONCLUSIVE":
+        return found.reason
+    drop = f"{100 * each.drop:.1f} points [{low:.1f}, {high:.1f}]" if each.drop is not None else f"{low:.1f} or more"
+    return f"{each.score.name} dropped by {drop}, on {each.images} images; it may drop by {100 * each.score.delta:.1f}."
 
 
 def _subject(found: Gated) -> str:
     return (
         f"{found.model} against the baseline of {found.gate.name}, {found.gate.suite}, seed {found.gate.seed}: "
-        f"{found.images} of {found.items} images attacked, {found.passes:,} passes through the model"
+        f"{found.images} of {found.items} images attacked, {found.passes:,} passes by attacks"
     )
 
 
@@ -89,12 +98,13 @@ def _remarks(found: Gated) -> list[str]:
     alpha = f"{100 * found.gate.alpha:g}%"
     meaning = (
         f"Drops in points of these {found.items} images, with intervals that hold whenever one looks; a wrong PASS, a "
-        f"wrong FAIL and either end of an interval have a probability of {alpha} at most. Could pass: the least that a "
-        "score may drop by if so many images are to show it, and none turns."
+        f"wrong FAIL and either end of an interval have a probability of {alpha} at most, and none by one pass an "
+        "image or by a proof. Images: whose outcome is known. Could pass: the least that a score may drop by if so "
+        "many images are to show it, and none turns."
     )
-    lines = [meaning]
+    lines = [meaning, *(_verified(each) for each in found.verdicts if each.left is not None)]
     if found.reason:
-        lines.append(f"No verdict: {found.reason}")
+        lines.append(f"{'Besides' if found.outcome == 'FAIL' else 'No verdict'}: {found.reason}")
     elif found.outcome == "INCONCLUSIVE":
         lines += [_more(each, found.items) for each in found.verdicts if each.outcome == "INCONCLUSIVE"]
     if found.outcome == "INCONCLUSIVE" and not found.reason:
@@ -104,10 +114,18 @@ def _remarks(found: Gated) -> list[str]:
 
 
 def _more(each: Verdict, items: int) -> str:
-    delta = f"{100 * each.score.delta:g} points"
-    if each.images == items:
-        return f"{each.score.name}: all {items} images were seen."
-    return f"{each.score.name}: {each.needed} images would show a drop of at most {delta}, if none of them turned."
+    """What would decide a score."""
+    name, delta = each.score.name, f"a drop of at most {100 * each.score.delta:g} points"
+    if each.full and each.left is None:
+        return f"{name}: all {items} images have to be attacked, and {each.full} verifies some of them."
+    what = f"{each.full} on {{}} more of the {each.left} images" if each.full else "{} more images"
+    if each.more is None:
+        return f"{name}: no number of images would show {delta}, even if none of them turned."
+    return f"{name}: {what.format(each.more)} would show {delta}, if none of them turned."
+
+
+def _verified(each: Verdict) -> str:
+    return f"{each.score.name}: {each.full} was run on {each.asked} of the {each.left} images that others leave."
 
 
 def changes(before: Snapshot | None, now: Snapshot) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rbench import analysis
 from rbench.api import runs_root
 from rbench.catalog import Catalog, resolve
-from rbench.errors import UsageError, unknown
+from rbench.errors import MissingError, UsageError, unknown
 from rbench.evaluating import interruptible
 from rbench.files import digest_of, write_atomically
 from rbench.planner import Variant
@@ -108,15 +108,24 @@ def drawing(
     corruption: str = "fog",
     severity: int = 3,
     options: Mapping[str, Any] | None = None,
+    fill: str = "",
 ) -> "Drawing":
-    """The figure of an analysis, which asks its models anew; see `analyse`. Files of weights lie in the runs."""
+    """The figure of an analysis, which asks its models anew; see `analyse`. Files of weights lie in the runs.
+
+    Raises `MissingError` for those that are not there, with the command that makes them, `fill`.
+    """
     placed = [
         f"{model}@{root / file}" if file else model for model, _, file in (each.partition("@") for each in models)
     ]
-    return analyse(
-        name, placed, suite, limit=limit, corruption=corruption, severity=severity, options=options, runs=root,
-        catalog=catalog, **vars(means),
-    ).drawing  # fmt: skip
+    try:
+        return analyse(
+            name, placed, suite, limit=limit, corruption=corruption, severity=severity, options=options, runs=root,
+            catalog=catalog, **vars(means),
+        ).drawing  # fmt: skip
+    except MissingError as error:
+        if not fill:
+            raise
+        raise MissingError(f"{str(error).rstrip('.')}; make it: {fill}") from error
 
 
 def _rows(

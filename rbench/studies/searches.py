@@ -120,26 +120,26 @@ def _searched(
     from rbench.training.candidate import begin, finish
     from rbench.training.progress import bar
 
-    with bar(f"search {spec.name}", len(candidates), 0, enabled=progress) as report:
+    workers = Workers(jobs, partial(_bench, space), space, _unheard)
+    with bar(f"search {spec.name}", len(candidates), 0, enabled=progress) as report, workers:
         if spec.filter is None:
-            return _mapped(finish, space, candidates, jobs, lambda: report(1, "fine-tuned and attacked"))
-        begun = _mapped(begin, space, candidates, jobs, lambda: report(0, "FSP distances before fine-tuning"))
+            return _mapped(finish, candidates, workers, lambda: report(1, "fine-tuned and attacked"))
+        begun = _mapped(begin, candidates, workers, lambda: report(0, "FSP distances before fine-tuning"))
         distances = np.array([begun[each.index]["fsp_before"] for each in candidates])
         kept = least(distances[:, list(spec.filter.cells)], spec.filter.keep)
         report(int((~kept).sum()), "others dropped by FSP distance")
         chosen = [each for each, keep in zip(candidates, kept, strict=True) if keep]
-        return begun | _mapped(finish, space, chosen, jobs, lambda: report(1, "fine-tuned and attacked"))
+        return begun | _mapped(finish, chosen, workers, lambda: report(1, "fine-tuned and attacked"))
 
 
 def _mapped(
-    do: Callable[..., Any], space: "Space", candidates: Sequence[Candidate], jobs: int, told: Callable[[], None]
+    do: Callable[..., Any], candidates: Sequence[Candidate], workers: Workers, told: Callable[[], None]
 ) -> dict[int, Mapping[str, Any]]:
-    """What `do` finds of each candidate, `jobs` at a time."""
+    """What `do` finds of each candidate."""
     found = {}
-    with Workers(jobs, partial(_bench, space), space, _unheard) as workers:
-        for index, result in workers.map(_one, [(do, each) for each in candidates]):
-            found[index] = result
-            told()
+    for index, result in workers.map(_one, [(do, each) for each in candidates]):
+        found[index] = result
+        told()
     return found
 
 

@@ -187,3 +187,9 @@ def test_every_figure_of_the_shelf_names_what_there_is(tmp_path):
     file.write_text(f'title = "x"\n[draw]\n{draw}\n')
     with pytest.raises(UsageError, match=rf"{file}: no model named 'at-digit'. Did you mean 'at-digits'"):
         list(figures(Catalog((*CATALOG.roots, tmp_path))))
+
+
+@pytest.mark.parametrize("name", ["epochs", "sizes"])
+def test_figures_of_trainings_that_are_not_there_name_the_command(name, tmp_path):
+    with pytest.raises(MissingError, match=r"no checkpoint .*; make it: rbench (train|study) semirobust-digits"):
+        studies.figure(f"digits-semirobust-{name}", runs=tmp_path)

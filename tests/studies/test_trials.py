@@ -14,6 +14,7 @@ from rbench.catalog import Catalog
 from rbench.cli import run as command
 from rbench.errors import MissingError, StoreError, UsageError
 from rbench.planner import Variant, run_folder
+from rbench.report import plot
 from rbench.studies import trials
 from rbench.studies.asking import Asking
 from rbench.training import loop
@@ -65,6 +66,12 @@ def done(tmp_path_factory):
     (shelf / "reports" / "studies" / "tiny.toml").write_text(STUDY)
     catalog = Catalog.find([shelf])
     return catalog, root, studies.study("tiny", runs=root / "runs", catalog=catalog)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are drawn by the first study alone."""
+    monkeypatch.setattr(plot, "written", lambda *_: b"no figure")
 
 
 def test_every_arm_is_trained_from_every_seed_and_shared_ones_once(done):
@@ -119,7 +126,7 @@ def test_files_of_a_study(done):
     assert "500 test images, training seeds 0, 1, 2" in found.text
 
 
-def test_the_same_call_does_nothing_again(done, monkeypatch):
+def test_the_same_call_does_nothing_again(done, monkeypatch, undrawn):
     catalog, root, found = done
     monkeypatch.setattr(loop, "one_epoch", None)
     before = {path: path.stat().st_mtime_ns for path in (root / "runs").rglob("*.parquet")}
@@ -161,7 +168,7 @@ def test_evaluations_by_older_code_are_moved_aside_on_demand(done):
     assert ask(fresh=False).errors.keys() == before.errors.keys()
 
 
-def test_the_command_line_prints_the_report_and_what_is_left(done, capsys, monkeypatch):
+def test_the_command_line_prints_the_report_and_what_is_left(done, capsys, monkeypatch, undrawn):
     _, root, found = done
     monkeypatch.setattr(loop, "one_epoch", None)
     words = ["study", "tiny", "--seeds", "3", "--runs", str(root / "runs"), "--catalog", str(root / "shelf"), "--quiet"]

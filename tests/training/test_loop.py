@@ -8,7 +8,7 @@ import torch
 from rbench.catalog import bind
 from rbench.errors import ModelError
 from rbench.recipe import Ews, Optimiser, Schedule
-from rbench.training import loop
+from rbench.training import curve, keeping, loop
 from rbench.training.batches import epoch_order, split
 from rbench.training.course import Course
 from rbench.training.history import Row, as_csv, best_of
@@ -139,7 +139,8 @@ def test_divergence_later_names_the_last_good_state(card, plain, tmp_path):
     assert len(torch.load(tmp_path / "state.pt", weights_only=True)["course"]["rows"]) == 2
 
 
-def test_files_of_a_training(card, recipe, tmp_path, capsys):
+def test_files_of_a_training(card, recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(keeping, "draw", curve.draw)
     result = loop.train(card, replace(recipe, epochs=2), out=tmp_path, progress=False)
     assert capsys.readouterr() == ("", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in result.files)

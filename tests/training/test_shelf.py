@@ -97,8 +97,7 @@ DISTILLED = [f"mtard-{arch}-{data}" for arch in ("resnet34", "resnet50") for dat
 DISTILLED += [f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn") for data in ("cifar10", "cifar100")]
 DISTILLED += [f"mtard-{arch}-cifar10" for arch in ("resnet18", "swin-tiny", "swin-small")]
 ROWS += [*AWNETS, *SEPARATE, *DISTILLED, "mtard-digits"]
-# Not on the shelf: supernets, which searches train, and ablations, which `rbench train` makes.
-UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits", "awnet-beta1-digits", "awnet-beta2-digits"}
+UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits"}  # searches train them
 
 UNTRAINED = {"robnet-large-imagenet", "free-at-resnet50-imagenet"}  # by a method that the trainer does not have
 
