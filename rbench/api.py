@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbench import backends, planner, reference, sheet, sources
+from rbench import backends, planner, reference, sheet, sources, trackers
 from rbench.assess import assess
 from rbench.catalog import Catalog, resolve
 from rbench.codes import CODES, diagnostic
 from rbench.engines import Engine
 from rbench.errors import UsageError, unknown
-from rbench.evaluating import Evaluation, Means, concluded, interruptible, tasks_of
+from rbench.evaluating import Evaluation, Means, Task, concluded, interruptible, tasks_of
 from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
 from rbench.store import set_aside
@@ -49,29 +49,32 @@ def evaluate(
     download: bool = False,
     fresh: bool = False,
     allow_partial: bool = False,
+    track: Sequence[str] = (),
     progress: bool = False,
     catalog: Catalog | None = None,
 ) -> Evaluation:
     """Evaluate a model by a suite, running only what the run folder lacks, and return its scores (shares in [0, 1]).
 
-    `model` is a name in the catalog, "file.py:function" that builds one, or an `nn.Module` from images in [0, 1] to
-    logits. `probes` asks only those of the suite, in a run of its own; `scores` begins the run of the whole suite, and
-    asks only what these need. `backend` runs the attacks by another package ("pyautoattack", "torchattacks:PGD").
-    With `allow_partial`, data that are missing are left out, and the scores that lack them have a star. The model that
-    a suite names as its baseline is run, too. `workers` processes share the work on a CPU, None for one a core; a
-    script that asks for more than one must guard its main part by `if __name__ == "__main__"`. The engine "ray" takes
-    the workers of the cluster at `address` (host:port), None for all that it has room for, each with a share `gpus` of
-    a GPU. Raises `RbenchError`s with the remedy.
+    `model` is a name in the catalog, one of a collection (`rbench.hubs`), "file.py:function" that builds one, or an
+    `nn.Module` from images in [0, 1] to logits. `probes` asks only those of the suite, in a run of its own; `scores`
+    begins the run of the whole suite, and asks only what these need. `backend` runs the attacks by another package
+    ("pyautoattack", "torchattacks:PGD"). With `allow_partial`, data that are missing are left out, and the scores that
+    lack them have a star. The model that a suite names as its baseline is run, too. `track` names trackers that are
+    told the scores ("tensorboard", "mlflow"), in the folder of runs. `workers` processes share the work on a CPU, None
+    for one a core; a script that asks for more than one must guard its main part by `if __name__ == "__main__"`. The
+    engine "ray" takes the workers of the cluster at `address` (host:port), None for all that it has room for, each with
+    a share `gpus` of a GPU. Raises `RbenchError`s with the remedy.
     """
     means = Means(batch, workers, device, progress, Engine(engine, address, gpus))
     catalog = catalog or Catalog.find()
+    trackers.require(track)
     variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
     for score in spec.scores:
         resolve(score.use)  # a misspelt metric must not wait for the attacks
-    subject = subject_of(catalog, model, variant, spec)
     reasons: dict[str, str] = {}
     with data_source(data_dir, download):
+        subject = subject_of(catalog, model, variant, spec)
         dataset = dataset_of(spec)
         if allow_partial:
             reasons = sources.missing(spec, seed, dataset)
@@ -89,8 +92,18 @@ def evaluate(
         found = assess(spec, run, sheet.claiming(subject.card, variant), baseline)
         run.judged(found.verdict, found.findings, diagnosed=found.diagnosed)
     done = concluded(spec, subject, run, variant, todo, len(dataset.labels), found, baseline)
+    if track:
+        trackers.log_scores(track, runs_root(runs), run.folder, done.scores, done.findings, _told(task))
     lost = (f"probe {name}: {reason}" for name, reason in reasons.items())
     return replace(done, left_out=(*lost, *variant.left_out(catalog.suite(suite))))
+
+
+def _told(task: Task) -> dict[str, str]:
+    """What an evaluation is, in words for a tracker."""
+    manifest = task.manifest
+    words = {key: str(manifest[key]) for key in ("suite", "model", "weights", "data", "seed", "samples", "rbench")}
+    threat = task.suite.threat
+    return words | ({"threat": f"{threat.norm} {threat.eps}"} if threat is not None else {})
 
 
 def plan(
@@ -114,8 +127,8 @@ def plan(
     catalog = catalog or Catalog.find()
     variant = _variant(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
-    subject = subject_of(catalog, model, variant, spec)
     with data_source(data_dir, download=False):
+        subject = subject_of(catalog, model, variant, spec)
         tasks = tasks_of(catalog, spec, subject, dataset_of(spec), variant, runs_root(runs))
     rows = []
     for task in tasks:

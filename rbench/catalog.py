@@ -14,7 +14,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -26,6 +25,7 @@ from rbench.candidates import Search
 from rbench.errors import MissingError, UsageError, unknown
 from rbench.figures import FigureSpec
 from rbench.gates import Gate
+from rbench.plugins import plugins
 from rbench.recipe import Recipe
 from rbench.tables import TableSpec
 from rbench.trials import Study
@@ -69,7 +69,7 @@ class Catalog:
         for root in named:
             if not root.is_dir():
                 raise UsageError(f"no catalog folder {root}; name one that holds model_zoo/, suites/ or reports/.")
-        roots = [cls.builtin(), *named, *_plugin_roots()]
+        roots = [cls.builtin(), *named, *(root for plugin in plugins() for root in plugin.roots)]
         return cls(tuple(dict.fromkeys(root.resolve() for root in roots)))
 
     @staticmethod
@@ -172,17 +172,6 @@ def _entries(root: Path, kind: Kind) -> list[Path]:
         return sorted(shelf.glob("*.toml"))
     recipes = root / SHELVES["recipes"][0]
     return sorted(path for path in shelf.rglob("*.toml") if kind == "recipes" or recipes not in path.parents)
-
-
-def _plugin_roots() -> list[Path]:
-    """The folders of installed packages that declare the entry point `rbench.catalog`; none of them is imported."""
-    roots = []
-    for point in entry_points(group="rbench.catalog"):
-        found = importlib.util.find_spec(point.module)
-        if found is None or not found.submodule_search_locations:
-            raise UsageError(f"entry point {point.name!r} names {point.module!r}, which is no package with shelves.")
-        roots += [Path(location) for location in found.submodule_search_locations]
-    return roots
 
 
 def read_spec(path: Path, spec: type[T], changes: Mapping[str, Any] = MappingProxyType({})) -> T:
@@ -296,6 +285,8 @@ def resolve(use: str) -> Callable[..., Any]:
             module = importlib.import_module(where)
         except ModuleNotFoundError as error:
             raise UsageError(f"use = {use!r}: no module named {error.name!r}.") from error
+        except Exception as error:
+            raise MissingError(f"use = {use!r} cannot be imported: {type(error).__name__}: {error}.") from error
     function = getattr(module, name, None)
     if not callable(function):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -380,7 +371,10 @@ def source_digest(use: str) -> str:
     if where.endswith(".py"):
         path = Path(where)
     else:
-        found = importlib.util.find_spec(where)
+        try:
+            found = importlib.util.find_spec(where)
+        except Exception as error:
+            raise MissingError(f"use = {use!r} cannot be imported: {type(error).__name__}: {error}.") from error
         path = Path(found.origin) if found is not None and found.origin else Path()
     if not path.is_file():
         raise MissingError(f"use = {use!r}: its source file cannot be found.")

@@ -10,17 +10,23 @@ from rbench.types import Call, ModelCard, Suite
 
 
 def is_current(catalog: Catalog, suite: Suite, model: str, manifest: Mapping[str, Any], variant: Variant) -> bool:
-    """Whether a run was made with this suite, this code and, unless the user names a file, the weights in the lock."""
-    card = catalog.model(model)
-    if manifest["suite"] != identity(suite) or manifest["arch"] != asdict(card.arch):
+    """Whether a run was made with this suite, this code and, unless the user names a file, the weights in the lock.
+
+    The weights of a collection (see `rbench.hubs`) are in no lock: what was built then is not built anew.
+    """
+    hub = "provenance" in manifest
+    arch = Call(**manifest["arch"]) if hub else catalog.model(model).arch
+    if manifest["suite"] != identity(suite) or manifest["arch"] != asdict(arch):
         return False
     surrogates = surrogate_cards(catalog, suite)
-    if manifest["code"] != code_of(suite, card.arch, *(other.arch for other in surrogates.values())):
+    if manifest["code"] != code_of(suite, arch, *(other.arch for other in surrogates.values())):
         return False
     pinned = {name: [catalog.weights(other)[1], asdict(other.arch)] for name, other in surrogates.items()}
     if manifest.get("surrogates", {}) != pinned:
         return False
-    return variant.weights_file is not None or bool(manifest["weights"] == catalog.weights(card)[1])
+    if hub or variant.weights_file is not None:
+        return True
+    return bool(manifest["weights"] == catalog.weights(catalog.model(model))[1])
 
 
 def surrogate_cards(catalog: Catalog, suite: Suite) -> dict[str, ModelCard]:

@@ -53,7 +53,8 @@ def manifest(
     seed: int,
 ) -> dict[str, Any]:
     """What a run is pinned to."""
-    return {
+    origin = {"provenance": dict(subject.provenance)} if subject.provenance else {}
+    return origin | {
         "rbench": __version__,
         "suite": current.identity(suite),
         "model": subject.name,

@@ -1,12 +1,13 @@
 """What is evaluated: names, pointers and modules become subjects that can be loaded in any process."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rbench import hubs
 from rbench.catalog import Catalog
 from rbench.errors import MissingError, ModelError, UsageError
 from rbench.files import sha256
@@ -16,12 +17,13 @@ from rbench.types import Call, ModelCard, Suite
 if TYPE_CHECKING:
     from torch import nn
 
+CHECKPOINTS = (".safetensors", ".pt", ".pth")
 MOST_WORKERS = 8  # each holds a copy of torch, about 0.4 GB of its own
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to evaluate: its name, how to get it, and the digest of its weights."""
+    """A model to evaluate: its name, how to get it, the digest of its weights and, of a collection, its provenance."""
 
     name: str
     digest: str
@@ -30,6 +32,7 @@ class Subject:
     expected: str | None = None
     card: ModelCard | None = None
     module: "nn.Module | None" = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> "nn.Module":
         """The model itself."""
@@ -57,6 +60,8 @@ def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, sui
 
         digest = state_digest(model)
         return Subject(f"{type(model).__name__}-{digest[:8]}", digest, None, module=model)
+    if Path(model).suffix in CHECKPOINTS:
+        raise UsageError(f"{model} is a checkpoint; name the card of its architecture: --model {model} --arch CARD.")
     if ":" in model:
         if variant.weights_file is not None:
             raise UsageError(f"--weights goes with a model of the catalog; {model!r} has to load its own.")
@@ -79,15 +84,30 @@ def subject_of(catalog: Catalog, model: "str | nn.Module", variant: Variant, sui
     return Subject(model, expected, card.arch, path, expected, card)
 
 
-def _built(pointer: str, suite: Suite | None) -> Subject:
-    """A model that code builds, weights and all: "file.py:function" or "package.module:function"."""
+def of_checkpoint(model: str, arch: str | None, weights: Path | None) -> tuple[str, Path | None]:
+    """A model and its file of weights, where `model` may be a checkpoint, and `arch` the card that it is of.
+
+    Raises `UsageError` where one is named without the other.
+    """
+    if arch is None:
+        return model, weights
+    if Path(model).suffix not in CHECKPOINTS or weights is not None:
+        raise UsageError(f"--arch goes with a checkpoint as the model: --model net.safetensors --arch {arch}.")
+    return arch, Path(model)
+
+
+def _built(model: str, suite: Suite | None) -> Subject:
+    """A model of a collection, or one that "file.py:function" or "package.module:function" builds, weights and all."""
     from rbench.models.load import load_model as load
     from rbench.models.load import state_digest
 
-    where, _, function = pointer.rpartition(":")
-    name = f"{Path(where).stem}-{function}"
-    card = ModelCard(name, pointer, Call(pointer), suite.dataset if suite is not None else "")
-    return Subject(name, state_digest(load(card, None)), card.arch, card=card)
+    call = hubs.call_of(model, suite)
+    where, _, function = model.rpartition(":")
+    name = hubs.folder_name(model) if call is not None else f"{Path(where).stem}-{function}"
+    card = ModelCard(name, model, call or Call(model), suite.dataset if suite is not None else "")
+    module = load(card, None)
+    provenance = getattr(module, "provenance", {}) if call is not None else {}
+    return Subject(name, state_digest(module), card.arch, card=card, provenance=provenance)
 
 
 def device_of(name: str | None, module: "nn.Module | None") -> str:

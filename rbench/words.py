@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+A_MODEL = "A model's name, one of timm:, torchvision:, hf: or robustbench:, or file.py:function that builds one."
 CatalogDir = Annotated[
     list[Path] | None, typer.Option("--catalog", help="A further folder with shelves of TOML files.")
 ]
 SuiteName = Annotated[str, typer.Option("--suite", help="The suite: see `rbench ls suites`.")]
-ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:function that builds one.")]
+ModelName = Annotated[str, typer.Option("--model", help=A_MODEL)]
 OrSuite = Annotated[str | None, typer.Option("--suite", help="The suite: see `rbench ls suites`.")]
-OrModel = Annotated[str | None, typer.Option("--model", help="A model's name, or file.py:function that builds one.")]
+OrModel = Annotated[str | None, typer.Option("--model", help=A_MODEL)]
 OrTable = Annotated[
     str | None, typer.Option("--table", help="In place of suite and model: all runs of a table that it needs.")
 ]
@@ -41,7 +42,14 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU by de
 Runs = Annotated[Path | None, typer.Option(help="The folder of runs; default $RBENCH_RUNS or runs/.")]
 Weights = Annotated[Path | None, typer.Option(help="A checkpoint to use in place of the card's own.")]
 DataDir = Annotated[Path | None, typer.Option(help="The folder of datasets; default $RBENCH_DATA or data/.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
+Download = Annotated[
+    bool,
+    typer.Option("--download", help="Fetch what is missing: the dataset, and the weights of timm:NAME and the like."),
+]
+Arch = Annotated[
+    str | None, typer.Option("--arch", help="The card of a checkpoint: --model net.safetensors --arch at-wrn34.")
+]
+Track = Annotated[list[str] | None, typer.Option("--track", help="Tell tensorboard or mlflow, too; both may be.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old run aside and start anew.")]
 AllowPartial = Annotated[
     bool, typer.Option("--allow-partial", help="Leave out corruptions whose data are missing; scores get a star.")

@@ -127,7 +127,7 @@ def test_every_verb_is_in_the_readme():
         "export",
         "card",
     }
-    assert {group.name for group in app.registered_groups} == {"baseline"}
+    assert {group.name for group in app.registered_groups} == {"baseline", "robustbench"}
     assert all(f"rbench {verb}" in README for verb in verbs)
     assert "rbench baseline save" in README
 

@@ -10,6 +10,7 @@ import typer
 from rbench.cli import (  # noqa: F401 - each adds its verbs to the application
     comparing,
     evaluating,
+    exchanging,
     gating,
     making,
     merging,

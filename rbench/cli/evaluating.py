@@ -20,6 +20,7 @@ def plan(
     seed: words.Seed = 0,
     eps: words.Eps = None,
     weights: words.Weights = None,
+    arch: words.Arch = None,
     probe: words.Probes = None,
     backend: words.Backend = None,
     runs: words.Runs = None,
@@ -32,17 +33,19 @@ def plan(
 
     from rbench import api
     from rbench.catalog import Catalog
+    from rbench.subject import of_checkpoint
 
     options: dict[str, Any] = {
         "limit": limit, "seed": seed, "eps": eps, "runs": runs, "data_dir": data_dir,
         "catalog": Catalog.find(catalog or ()),
     }  # fmt: skip
-    own = {"--weights": weights, "--probe": probe, "--backend": backend}
+    own = {"--weights": weights, "--arch": arch, "--probe": probe, "--backend": backend}
     if table is not None:
         alone(table, {"--suite": suite, "--model": model, **own})
         print_plan(table, options, as_json)
         return
     suite, model = pair("plan", suite, model)
+    model, weights = of_checkpoint(model, arch, weights)
     rows = api.plan(model, suite, weights=weights, probes=probe or (), backend=backend, **options)
     print_rows(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
 
@@ -56,6 +59,7 @@ def evaluate(
     seed: words.Seed = 0,
     eps: words.EpsList = None,
     weights: words.Weights = None,
+    arch: words.Arch = None,
     probe: words.Probes = None,
     backend: words.Backend = None,
     batch: words.Batch = None,
@@ -70,6 +74,7 @@ def evaluate(
     download: words.Download = False,
     fresh: words.Fresh = False,
     allow_partial: words.AllowPartial = False,
+    track: words.Track = None,
     precision: Annotated[
         float | None,
         typer.Option(help="AutoAttack on as few images as bound the worst case to so many points: 0.5."),
@@ -87,6 +92,7 @@ def evaluate(
     from rbench.evaluating import Evaluation
     from rbench.report import FORMATS, render
     from rbench.report.lines import CHOICES
+    from rbench.subject import of_checkpoint
 
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
@@ -100,20 +106,22 @@ def evaluate(
     }  # fmt: skip
     if table is not None:
         own = {"--weights": weights, "--probe": probe, "--backend": backend, "--allow-partial": allow_partial}
-        own |= {"--precision": str(precision or ""), "--shard": shard}
+        own |= {"--precision": str(precision or ""), "--shard": shard, "--arch": arch, "--track": track}
         alone(table, {"--suite": suite, "--model": model, **own, "a curve of several --eps": "," in (eps or "")})
         fill(table, "json" if as_json else form, columns, {**options, "eps": eps}, strict=strict)
         _warn(limit)
         return
     suite, model = pair("eval", suite, model)
+    model, weights = of_checkpoint(model, arch, weights)
     if columns is not None:
         raise UsageError(f"--columns goes with --table; for a suite: rbench table {suite} --columns {columns}.")
     options |= {"weights": weights, "probes": probe or (), "backend": backend}
     if shard is not None:
-        barred = {"--precision": precision, "--allow-partial": allow_partial, "--strict": strict, "--json": as_json}
+        barred: dict[str, Any] = {"--precision": precision, "--allow-partial": allow_partial, "--strict": strict, "--json": as_json}
+        barred |= {"--track": track}
         _shard(model, suite, shard, eps, options, barred)
         return
-    options |= {"allow_partial": allow_partial}
+    options |= {"allow_partial": allow_partial, "track": tuple(track or ())}
     result: Evaluation | studies.CurveStudy
     if precision is not None:
         _survey(model, suite, precision, eps, form, options)
@@ -139,10 +147,12 @@ def _survey(model: str, suite: str, precision: float, eps: str | None, form: str
     from rbench.surveying import survey
 
     asked = {"--probe": options["probes"], "--backend": options["backend"], "--allow-partial": options["allow_partial"]}
+    asked |= {"--track": options["track"]}
     for word, value in {**asked, "a curve of several --eps": "," in (eps or "")}.items():
         if value:
             raise UsageError(f"--precision goes without {word}.")
-    shared = {key: value for key, value in options.items() if key not in ("probes", "backend", "allow_partial")}
+    left = ("probes", "backend", "allow_partial", "track")
+    shared = {key: value for key, value in options.items() if key not in left}
     found = survey(model, suite, precision, eps=eps, **shared)
     typer.echo(render(found.evaluation.sheet, form), nl=False)
     typer.echo(f"\n{found.text}")

@@ -10,7 +10,7 @@ import typer
 
 from rbench import words
 from rbench.cli._app import app, print_rows
-from rbench.errors import unknown
+from rbench.errors import RbenchError, unknown
 
 
 @app.command()
@@ -21,10 +21,11 @@ def ls(
     as_json: words.Json = False,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """List models, suites, tables, figures, studies, searches, gates and recipes."""
+    """List models, suites, tables, figures, studies, searches, gates and recipes, and the plugins that bring some."""
     from tabulate import tabulate
 
     from rbench.catalog import SHELVES, SINGULAR, Catalog
+    from rbench.plugins import plugins
 
     if shelf not in (*SHELVES, "all"):
         raise unknown("shelf", shelf, [*SHELVES, "all"])
@@ -33,12 +34,21 @@ def ls(
     kinds = [kind for kind in SHELVES if shelf in (kind, "all")]
     for kind in kinds:
         rows += [{"kind": SINGULAR[kind], "name": name, "what": _what(found, kind, name)} for name in found.files(kind)]
+    if shelf == "all":
+        rows += [{"kind": "plugin", "name": each.name, "what": _of_plugin(each.imported())} for each in plugins()]
     print_rows(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
 
 
 def _what(catalog: Any, kind: str, name: str) -> str:
-    """One line about an entry."""
-    return str(WHAT[kind](catalog, catalog.load(kind, name)))
+    """One line about an entry; a broken one says so, and breaks no other."""
+    try:
+        return str(WHAT[kind](catalog, catalog.load(kind, name)))
+    except RbenchError as error:
+        return f"BROKEN: {error}"
+
+
+def _of_plugin(plugin: Any) -> str:
+    return f"BROKEN: {plugin.error}" if plugin.error else f"package {plugin.package}, {plugin.roots[0]}"
 
 
 def _of_model(catalog: Any, card: Any) -> str:

@@ -27,9 +27,7 @@ def train(
         int | None, typer.Option(min=0, help="Processes that make batches; by default 0 on a CPU.")
     ] = None,
     device: words.Device = None,
-    track: Annotated[
-        list[str] | None, typer.Option(help="tensorboard or mlflow, besides the CSV; both may be.")
-    ] = None,
+    track: words.Track = None,
     keep_epochs: Annotated[
         bool, typer.Option("--keep-epochs", help="Also keep the weights after every epoch, in epochs/ of the folder.")
     ] = False,
