@@ -117,8 +117,8 @@ def evaluate(
         raise UsageError(f"--columns goes with --table; for a suite: rbench table {suite} --columns {columns}.")
     options |= {"weights": weights, "probes": probe or (), "backend": backend}
     if shard is not None:
-        barred: dict[str, Any] = {"--precision": precision, "--allow-partial": allow_partial, "--strict": strict, "--json": as_json}
-        barred |= {"--track": track}
+        barred: dict[str, Any] = {"--precision": precision, "--allow-partial": allow_partial, "--strict": strict}
+        barred |= {"--json": as_json, "--track": track}
         _shard(model, suite, shard, eps, options, barred)
         return
     options |= {"allow_partial": allow_partial, "track": tuple(track or ())}
