@@ -82,7 +82,11 @@ def _sentence(found: Gated, each: Verdict) -> str:
         return f"{each.score.name} was not decided: the gate had failed."
     if found.reason and each.outcome == "INCONCLUSIVE":
         return found.reason
-    drop = f"{100 * each.drop:.1f} points [{low:.1f}, {high:.1f}]" if each.drop is not None else f"{low:.1f} or more"
+    drop = (
+        f"{100 * each.drop:.1f} points [{low:.1f}, {high:.1f}]"
+        if each.drop is not None
+        else f"{low:.1f} points or more"
+    )
     return f"{each.score.name} dropped by {drop}, on {each.images} images; it may drop by {100 * each.score.delta:.1f}."
 
 
