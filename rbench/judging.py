@@ -78,7 +78,6 @@ class Judge:
         # Fixed before any candidate is seen, and another one with every baseline.
         self.order = np.random.default_rng(int(held.pinned["evidence"][:16], 16)).permutation(held.samples)
         self.seen = 0
-        self._at = 0
 
     def know(self, errors: Mapping[str, FloatArray]) -> None:
         """Take the candidate's errors [n] by the probes that were asked of all images, before any is drawn."""
@@ -100,16 +99,16 @@ class Judge:
 
     def next(self, most: int) -> IntArray:
         """The next images in the order, `most` of them, that a score which is not decided still needs."""
-        left = self.order[self._at :]
-        wanted = left[np.logical_or.reduce([case.left[left] for case in self.open])] if self.open else left[:0]
-        return wanted[:most]
+        wanted = (
+            np.logical_or.reduce([case.left for case in self.open]) if self.open else np.zeros(len(self.order), bool)
+        )
+        return self.order[wanted[self.order]][:most]
 
     def see(self, samples: IntArray, errors: Mapping[str, FloatArray], margins: Mapping[str, FloatArray]) -> None:
         """Take the candidate's errors and margins by probe, on the images that `next` gave."""
         for case in self.open:
             case.see(samples, errors, margins)
         self.seen += len(samples)
-        self._at = int(np.flatnonzero(self.order == samples[-1])[0]) + 1
 
     def outcomes(self) -> dict[str, Decision]:
         """What is known of each score: FAIL by Holm's procedure over all of them, PASS by its own evidence."""
