@@ -68,7 +68,7 @@ def evaluate(
     means = Means(batch, workers, device, progress, Engine(engine, address, gpus))
     catalog = catalog or Catalog.find()
     trackers.require(track)
-    variant = _variant(seed, limit, eps, weights, probes, backend)
+    variant = variant_of(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
     for score in spec.scores:
         resolve(score.use)  # a misspelt metric must not wait for the attacks
@@ -125,7 +125,7 @@ def plan(
     Probes of the model that the suite compares with come first, after its name and a colon.
     """
     catalog = catalog or Catalog.find()
-    variant = _variant(seed, limit, eps, weights, probes, backend)
+    variant = variant_of(seed, limit, eps, weights, probes, backend)
     spec = variant.apply(catalog.suite(suite))
     with data_source(data_dir, download=False):
         subject = subject_of(catalog, model, variant, spec)
@@ -170,7 +170,7 @@ def table(
     catalog = catalog or Catalog.find()
     spec = sheet.table_spec(catalog, name)
     options = ("--runs", str(runs)) if runs is not None else ()
-    variant = replace(_variant(seed, limit, eps, None), options=options)
+    variant = replace(variant_of(seed, limit, eps, None), options=options)
     return render(sheet.collect(catalog, spec, runs_root(runs), variant), form, columns)
 
 
@@ -321,7 +321,7 @@ def _training_folder(out: str | Path | None) -> Path:
 
 def load_model(name: str, *, weights: str | Path | None = None, catalog: Catalog | None = None) -> "nn.Module":
     """A model of the catalog in eval mode: images in [0, 1], shape [B, C, H, W], to logits [B, K]."""
-    return subject_of(catalog or Catalog.find(), name, _variant(0, None, None, weights), None).load()
+    return subject_of(catalog or Catalog.find(), name, variant_of(0, None, None, weights), None).load()
 
 
 def check(model: str | None = None, suite: str | None = None, *, catalog: Catalog | None = None) -> list[str]:
@@ -356,7 +356,7 @@ def runs_root(runs: str | Path | None) -> Path:
     return Path(runs if runs is not None else os.environ.get("RBENCH_RUNS", "runs"))
 
 
-def _variant(
+def variant_of(
     seed: int,
     limit: int | None,
     eps: str | None,
@@ -364,6 +364,7 @@ def _variant(
     probes: Sequence[str] = (),
     backend: str | None = None,
 ) -> Variant:
+    """What the options of an evaluation change of its suite; raises `MissingError` for a backend that is not there."""
     if backend is not None:
         backends.require(backend)
     file = str(weights) if weights is not None else None

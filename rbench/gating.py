@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rbench import snapshot
-from rbench.api import runs_root
+from rbench.api import runs_root, variant_of
 from rbench.cases import Case
 from rbench.catalog import Catalog
 from rbench.errors import AttackError, ModelError, UsageError
@@ -22,7 +22,6 @@ from rbench.evaluating import Means, Task, interruptible, task_of
 from rbench.gates import GateScore
 from rbench.judging import Gated, Judge, together
 from rbench.pairing import PAIRED
-from rbench.planner import Variant
 from rbench.sampling import Sampler, one_by_one, sampler
 from rbench.saving import REPLAY, baseline_path, replay_job, scored
 from rbench.snapshot import Snapshot
@@ -71,8 +70,7 @@ def gate(
     remedy = f"rbench baseline save {name}"
     held = snapshot.read(baseline_path(catalog, name, baseline), remedy)
     at = branch if branch is not None else next((os.environ[key] for key in BRANCHES if os.environ.get(key)), "")
-    file = str(weights) if weights is not None else None
-    variant = Variant(spec.seed, weights_file=file)
+    variant = variant_of(spec.seed, None, None, weights)
     with data_source(data_dir, download), interruptible("a gate keeps nothing, and begins again"):
         asked = variant.apply(suite)
         subject = subject_of(catalog, model if model is not None else spec.model, variant, asked)
@@ -112,10 +110,11 @@ def _stages(task: Task, judge: Judge, most: int, means: Means) -> Iterator[int]:
     """Ask until all is decided or `most` images are attacked; gives the passes of the attacks that it takes."""
     names = {probe for case in judge.cases for probe in case.of}
     jobs = [job for job in task.jobs if job.probe.name in names]
+    free = [job.probe.name for job in jobs if job.probe.attack is None and job.probe.data is None]
     if judge.held.images is not None:
         jobs.append(replay_job(jobs[0], task.suite, judge.held.images))
+        free.append(REPLAY)
     with sampler(task, jobs, means, judge.gate.look) as ask:
-        free = [job.probe.name for job in jobs if job.probe.name == REPLAY or not (job.probe.attack or job.probe.data)]
         known = {}
         for name in free:
             ask.begin(name, task.n)

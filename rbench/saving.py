@@ -9,13 +9,12 @@ import numpy as np
 
 from rbench import snapshot
 from rbench.again import again, bench_of
-from rbench.api import evaluate, runs_root
+from rbench.api import evaluate, runs_root, variant_of
 from rbench.catalog import Catalog
 from rbench.errors import MissingError, StoreError, UsageError, unknown
 from rbench.evaluating import Means, Task, task_of
 from rbench.gates import Gate
 from rbench.pairing import PAIRED
-from rbench.planner import Variant
 from rbench.progress import progress_bar
 from rbench.sampling import sampler
 from rbench.snapshot import Snapshot
@@ -125,8 +124,7 @@ def _kept(
     """Write the attacked images of an evaluation; returns what its model makes of them as they are kept."""
     from rbench import replay
 
-    weights = options.get("weights")
-    variant = Variant(spec.seed, weights_file=str(weights) if weights is not None else None)
+    variant = variant_of(spec.seed, None, None, options.get("weights"))
     suite = variant.apply(catalog.suite(spec.suite))
     with data_source(options.get("data_dir"), options.get("download", False)):
         subject = subject_of(catalog, model, variant, suite)
@@ -160,9 +158,10 @@ def _made(task: Task, wanted: Mapping[str, IntArray], show: bool) -> "Iterator[t
     jobs = {job.probe.name: job for job in task.jobs if job.probe.name in wanted and len(wanted[job.probe.name])}
     with progress_bar(show=show) as bar, bench_of(task, [job.probe for job in jobs.values()], bar) as bench:
         for probe, job in jobs.items():
-            bar.begin(f"images of {probe}", 0, len(wanted[probe]))
-            for _, images in again(bench, job, wanted[probe].tolist(), task.n):
-                samples = [sample for sample in images if sample in wanted[probe]]
+            chosen = wanted[probe].tolist()
+            bar.begin(f"images of {probe}", 0, len(chosen))
+            for _, images in again(bench, job, chosen, task.n):
+                samples = sorted(images.keys() & set(chosen))
                 x, _ = load_images(bench.dataset, np.array(samples), bench.device)
                 moves = replay.pack(x, torch.stack([images[sample] for sample in samples]))
                 yield from ((s, move) for s, move in zip(samples, moves, strict=True) if move.levels.any())

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rbench import backends, planner, shards
-from rbench.api import runs_root
+from rbench import planner, shards
+from rbench.api import runs_root, variant_of
 from rbench.catalog import Catalog
 from rbench.engines import Engine
 from rbench.errors import UsageError
 from rbench.evaluating import Means, Task, tasks_of
-from rbench.planner import Variant
 from rbench.shards import Merged, ShardRun, Share
 from rbench.sources import data_source, dataset_of
 from rbench.store import set_aside
@@ -64,11 +63,8 @@ def evaluate_shard(
 
     if not isinstance(model, str):
         raise UsageError("a module lives in this process; name a model, or a file.py:function, with --shard.")
-    if backend is not None:
-        backends.require(backend)
     share, catalog = Share.parse(shard), catalog or Catalog.find()
-    file = str(weights) if weights is not None else None
-    variant = Variant(seed, limit, eps, file, probes=tuple(dict.fromkeys(probes)), backend=backend)
+    variant = variant_of(seed, limit, eps, weights, probes, backend)
     spec, root = variant.apply(catalog.suite(suite)), runs_root(runs)
     means = Means(batch or DEFAULT_BATCH, workers, device, progress, Engine(engine, address, gpus))
     with data_source(data_dir, download):

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbench.api import evaluate, runs_root
+from rbench.api import evaluate, runs_root, variant_of
 from rbench.catalog import Catalog
 from rbench.engines import Engine
 from rbench.errors import UsageError
 from rbench.evaluating import Evaluation, Means, interruptible, task_of
-from rbench.planner import Variant
 from rbench.sampling import one_by_one, sampler
 from rbench.sources import data_source, dataset_of
 from rbench.subject import subject_of
@@ -75,8 +74,7 @@ def survey(
     cheap = tuple(name for name in score.of if name != full)
     engine = Engine(options.get("engine", "local"), options.get("address"), options.get("gpus"))
     means = Means(batch, workers, device, progress, engine)
-    file = str(weights) if weights is not None else None
-    variant = Variant(seed, limit, eps, file)
+    variant = variant_of(seed, limit, eps, weights)
     names = tuple(each.name for each in spec.scores if full not in each.of)
     alone = {probe for each in spec.scores if each.name in names for probe in each.of}
     if lacking := [name for name in cheap if name not in alone]:
