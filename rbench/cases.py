@@ -86,7 +86,8 @@ class Case:
         self._items = int(self.left.sum())
         self._drops: list[float] = []
         rest = (len(self.before) * self.score.delta - self._sum) / max(self._items, 1)  # their mean drop at delta
-        self._bet = Bet(self._items, float(np.clip(rest, -INSIDE, INSIDE))) if self._items else None
+        undecided = self._items > 0 and abs(rest) <= 1 + ROUNDING  # else what is known decides, and there is no bet to lay
+        self._bet = Bet(self._items, float(np.clip(rest, -INSIDE, INSIDE))) if undecided else None
 
     def see(self, samples: IntArray, errors: Mapping[str, FloatArray], margins: Mapping[str, FloatArray]) -> None:
         """Take the candidate's errors and margins by the probes it `asks` for, on images in their order."""
