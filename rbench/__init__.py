@@ -30,7 +30,7 @@ _PUBLIC = {
     "crosscheck": "rbench.studies",
     "compare": "rbench.comparing",
     "figure": "rbench.studies",
-    "gate": "rbench.gating",
+    "gate": "rbench.gating.gate",
     "explain": "rbench.api",
     "RbenchError": "rbench.errors",
     "Threat": "rbench.types",

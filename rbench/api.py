@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbench import backends, planner, reference, sheet, sources, trackers
-from rbench.assess import assess
+from rbench.away.engines import Engine
 from rbench.catalog import Catalog, resolve
-from rbench.codes import CODES, diagnostic
-from rbench.engines import Engine
+from rbench.doubt.assess import assess
+from rbench.doubt.codes import CODES, diagnostic
 from rbench.errors import UsageError, unknown
 from rbench.evaluating import Evaluation, Means, Task, concluded, interruptible, tasks_of
 from rbench.planner import Variant

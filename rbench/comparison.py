@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbench.stats import Interval, crossed
+from rbench.statistics.intervals import Interval, crossed
 from rbench.trials import Arm, Measure, Study
 from rbench.types import FloatArray, Outcomes
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rbench.catalog import resolve
-from rbench.codes import CODES
+from rbench.doubt.codes import CODES
 from rbench.errors import UsageError
 from rbench.pages import Cell, Column, Sheet
 from rbench.types import Finding, Outcomes, Score, ScoreSpec, Suite, Threat, Verdict, fraction

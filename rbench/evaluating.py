@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbench import identity, planner, reference, sheet, sources
-from rbench.assess import Assessment
+from rbench.away.engines import LOCAL, Engine
 from rbench.catalog import Catalog
 from rbench.datasets import Dataset, View
-from rbench.engines import LOCAL, Engine
+from rbench.doubt.assess import Assessment
+from rbench.doubt.probing import needed
 from rbench.errors import InterruptedRunError, UsageError
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
-from rbench.probing import needed
 from rbench.store import Run
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
 from rbench.tidy import evidence_of

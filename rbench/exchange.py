@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rbench import leaderboard
-from rbench.assess import assess
 from rbench.catalog import Catalog
+from rbench.doubt.assess import assess
 from rbench.errors import MissingError, UsageError
 from rbench.files import write_atomically
 from rbench.kept import Kept, kept

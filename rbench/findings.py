@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rbench.stats import Interval
+from rbench.statistics.intervals import Interval
 from rbench.types import FloatArray
 
 DRAWS = 2_000  # of the bootstrap

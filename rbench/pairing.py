@@ -11,9 +11,9 @@ from rbench.catalog import Catalog
 from rbench.comparison import image_errors
 from rbench.current import is_current
 from rbench.errors import MissingError, UsageError, unknown
-from rbench.paired import Paired
 from rbench.planner import Variant, command, run_folder
-from rbench.stats import Interval, clustered
+from rbench.statistics.intervals import Interval, clustered
+from rbench.statistics.paired import Paired
 from rbench.store import MANIFEST, Run
 from rbench.trials import Measure
 from rbench.types import FloatArray, Outcomes, ScoreSpec, Suite

@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 from rbench.backends import counterpart
 from rbench.corruptions.tables import SEVERITIES
+from rbench.doubt.probing import diagnosed
 from rbench.errors import UsageError, unknown
 from rbench.files import digest_of
-from rbench.probing import diagnosed
 from rbench.types import Call, Job, Probe, Suite, Threat
 
 NAMED = re.compile(

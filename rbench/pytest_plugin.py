@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from rbench.judging import Gated
+    from rbench.gating.judging import Gated
 
 SHELVES = "rbench_catalog"
 
@@ -33,8 +33,8 @@ def rbench_gate(pytestconfig: pytest.Config) -> "Callable[..., Gated]":
 
     def gate(name: str, **options: Any) -> "Gated":
         from rbench.catalog import Catalog
-        from rbench.gating import gate as gated
-        from rbench.report.gates import text
+        from rbench.gating.gate import gate as gated
+        from rbench.gating.text import text
 
         found = gated(name, catalog=options.pop("catalog", None) or Catalog.find(folders), **options)
         if found.exit_code:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rbench import planner, shards
 from rbench.api import runs_root, variant_of
+from rbench.away.engines import Engine
 from rbench.catalog import Catalog
-from rbench.engines import Engine
 from rbench.errors import UsageError
 from rbench.evaluating import Means, Task, tasks_of
 from rbench.shards import Merged, ShardRun, Share

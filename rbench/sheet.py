@@ -6,9 +6,9 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from rbench.assess import assess
 from rbench.catalog import Catalog, resolve
 from rbench.current import is_current
+from rbench.doubt.assess import assess
 from rbench.errors import unknown
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Column, Sheet

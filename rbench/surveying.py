@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbench.api import evaluate, runs_root, variant_of
+from rbench.away.engines import Engine
 from rbench.catalog import Catalog
-from rbench.engines import Engine
 from rbench.errors import UsageError
 from rbench.evaluating import Evaluation, Means, interruptible, task_of
+from rbench.gating.verifying import full_of, verified
 from rbench.sampling import one_by_one, sampler
 from rbench.sources import data_source, dataset_of
+from rbench.statistics.survey import Survey, strata, text
 from rbench.subject import subject_of
-from rbench.survey import Survey, strata, text
 from rbench.types import ScoreSpec, Suite
-from rbench.verifying import full_of, verified
 
 if TYPE_CHECKING:
     from torch import nn

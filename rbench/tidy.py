@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbench.assess import Assessment, assess
 from rbench.catalog import Catalog
+from rbench.doubt.assess import Assessment, assess
 from rbench.errors import MissingError, RbenchError, StoreError, unknown
 from rbench.files import canonical_json
 from rbench.kept import Kept, kept

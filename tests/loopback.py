@@ -4,10 +4,10 @@ import pickle
 from functools import partial
 from itertools import count
 
-from rbench import parcels
-from rbench.crew import Crew
-from rbench.hands import Hand, versions
-from rbench.parcels import pack
+from rbench.away import parcels
+from rbench.away.crew import Crew
+from rbench.away.hands import Hand, versions
+from rbench.away.parcels import pack
 from rbench.workers import Away
 
 
@@ -59,6 +59,6 @@ def looped(monkeypatch, store):
         assert (address, share) == (None, 1.0)
         return Away(number or 2, partial(pool, number or 2))
 
-    monkeypatch.setattr("rbench.on_ray.workers", workers)
+    monkeypatch.setattr("rbench.away.on_ray.workers", workers)
     monkeypatch.setattr(parcels, "store", lambda: store)
     return grounds

@@ -12,7 +12,7 @@ from rbench.cli import run as command
 from rbench.errors import MissingError, UsageError
 from rbench.pairing import _paired
 from rbench.planner import Variant
-from rbench.stats import clustered
+from rbench.statistics.intervals import clustered
 
 CATALOG = Catalog.find()
 SUITE = CATALOG.suite("digits-linf")

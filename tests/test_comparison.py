@@ -12,7 +12,7 @@ from rbench.comparison import Comparison, Trained, image_errors
 from rbench.errors import UsageError
 from rbench.metrics import w_robust
 from rbench.report.trials import report
-from rbench.stats import crossed
+from rbench.statistics.intervals import crossed
 from rbench.trials import Arm, Measure, Study, Sweep
 
 

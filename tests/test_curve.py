@@ -13,7 +13,7 @@ from rbench.curve import Point, compose, eps_list, monotone, points_of
 from rbench.errors import UsageError
 from rbench.report import FORMATS, render
 from rbench.report.plot import curve_files
-from rbench.stats import wilson
+from rbench.statistics.intervals import wilson
 from rbench.types import Call, Outcomes, Probe, ScoreSpec, Suite, Threat
 
 N = 40

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import multinomial
 
 from rbench.metrics import accuracy, router_gain, transfer_success, w_robust, worst_case
-from rbench.stats import wilson
+from rbench.statistics.intervals import wilson
 
 flags = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=50)
 

@@ -8,10 +8,10 @@ from evidence import outcomes
 
 from rbench.catalog import Catalog
 from rbench.current import identity
+from rbench.doubt.probing import PREFIX, needed
 from rbench.errors import UsageError
 from rbench.needs import needs, passes
 from rbench.planner import Variant
-from rbench.probing import PREFIX, needed
 from rbench.store import FORMAT, Run
 from rbench.tables import TableSpec
 from rbench.types import Job

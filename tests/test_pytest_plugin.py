@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from quick import SUITE
 
-from rbench import saving
 from rbench.catalog import Catalog
+from rbench.gating import saving
 
 ROOT = Path(__file__).parents[1]
 GATE = """

@@ -6,9 +6,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from rbench.analysis.information import class_conditional
 from rbench.analysis.measured import Blocks, Variant
 from rbench.errors import UsageError
-from rbench.information import class_conditional
 from rbench.models.splits import layers_of
 
 

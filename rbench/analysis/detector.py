@@ -14,7 +14,7 @@ from rbench.attacks.pgd import pgd
 from rbench.bench import load_images
 from rbench.errors import UsageError
 from rbench.rng import Draws
-from rbench.stats import paired_auc
+from rbench.statistics.intervals import paired_auc
 
 BATCH = 100
 ATTACKS: dict[str, Callable[..., Tensor]] = {

@@ -17,7 +17,7 @@ from rbench.datasets import Dataset
 from rbench.errors import UsageError, unknown
 from rbench.models.readout import ReadOut, features, least_norm, path_of
 from rbench.rng import Draws
-from rbench.stats import wilson
+from rbench.statistics.intervals import wilson
 from rbench.training.batches import stratified
 from rbench.types import IntArray, Threat
 

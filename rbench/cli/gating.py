@@ -48,9 +48,9 @@ def save(
 
 
 def _save(name: str, **options: Any) -> None:
-    from rbench import saving
-    from rbench.report.gates import changes
-    from rbench.snapshot import read
+    from rbench.gating import saving
+    from rbench.gating.snapshot import read
+    from rbench.gating.text import changes
 
     path, before = saving.save(name, **options)
     typer.echo(changes(before, read(path.with_suffix(""), "")))
@@ -81,10 +81,10 @@ def gate(
     catalog: words.CatalogDir = None,
 ) -> int:
     """Has a model lost robustness against its baseline? Leaves with 0 for PASS, 1 for FAIL, 2 for INCONCLUSIVE."""
-    from rbench import gating
     from rbench.catalog import Catalog
     from rbench.errors import UsageError
-    from rbench.report import gates
+    from rbench.gating import text
+    from rbench.gating.gate import gate as gated
 
     shared: dict[str, Any] = {
         "model": model, "weights": weights, "baseline": file, "batch": batch, "workers": workers, "device": device,
@@ -98,14 +98,14 @@ def gate(
             raise UsageError(f"--update goes without {given[0]}: it is no gate.")
         _save(name, runs=runs, **shared)
         return 0
-    found = gating.gate(name, images=images, branch=branch, **shared)
-    shown: Any = json.dumps(gates.data(found), indent=1) if as_json else gates.text(found).rstrip("\n")
+    found = gated(name, images=images, branch=branch, **shared)
+    shown: Any = json.dumps(text.data(found), indent=1) if as_json else text.text(found).rstrip("\n")
     typer.echo(shown)
     for file_ in filter(None, (junit, summary)):
         file_.parent.mkdir(parents=True, exist_ok=True)
     if junit is not None:
-        junit.write_text(gates.junit(found), encoding="utf-8")
+        junit.write_text(text.junit(found), encoding="utf-8")
     if summary is not None:
         with summary.open("a", encoding="utf-8") as sink:
-            sink.write(gates.markdown(found) + os.linesep)
+            sink.write(text.markdown(found) + os.linesep)
     return found.exit_code

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from rbench import __version__
+from rbench.away.engines import Engine
 from rbench.corruptions.corrupt import stream
 from rbench.corruptions.generators import Generator, GeneratorName
 from rbench.corruptions.tables import COMMON, CORRUPTIONS, SEVERITIES
 from rbench.datasets import Dataset
-from rbench.engines import Engine
 from rbench.errors import UsageError, unknown
 from rbench.evaluating import interruptible
 from rbench.making.data import call_of, colour_images, on_disk

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rbench.metrics.rankings import FARTHEST_TOP5, FARTHEST_ZIPF, TOP, top5_distance
-from rbench.stats import clustered
+from rbench.statistics.intervals import clustered
 from rbench.types import FloatArray, IntArray, Outcomes, Score
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rbench.stats import wilson
+from rbench.statistics.intervals import wilson
 from rbench.types import Outcomes, Score
 
 

@@ -3,8 +3,8 @@
 D. Hendrycks and T. Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations", ICLR
 2019, section 4.1. E_{s,c} is the share misclassified under corruption c at severity s; B is the baseline's. All values
 are shares: what papers print as 76.7 is 0.767. Intervals are of the images, as a sample; all cells of an image count as
-one (`rbench.stats.clustered`), and the baseline as exact. Every metric raises `ValueError` that names the probe if its
-severities or images are not those of the others, or if an image lacks one.
+one (`rbench.statistics.intervals.clustered`), and the baseline as exact. Every metric raises `ValueError` that names
+the probe if its severities or images are not those of the others, or if an image lacks one.
 """
 
 from collections.abc import Sequence

@@ -5,8 +5,9 @@ D. Hendrycks and T. Dietterich, "Benchmarking neural network robustness to commo
 of the probes `against_first` (noise) are compared with the first one, those of the others with the frame `stride`
 before: a perturbation over time has its difficulty by the stride, noise by its strength, the `difficulty` of the rows
 (None: the lowest there is). Labels play no part. Intervals are of the sequences, as a sample; a sequence counts as one
-value in all its probes (`rbench.stats.clustered`), and the baseline as exact. Every metric raises `ValueError` that
-names the probe if an image or a frame is missing, or if the baseline has no value, of this difficulty, but 0.
+value in all its probes (`rbench.statistics.intervals.clustered`), and the baseline as exact. Every metric raises
+`ValueError` that names the probe if an image or a frame is missing, or if the baseline has no value, of this
+difficulty, but 0.
 """
 
 from collections.abc import Callable, Sequence

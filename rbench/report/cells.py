@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from rbench.pages import Cell, Column, Sheet
-from rbench.stats import wilson
+from rbench.statistics.intervals import wilson
 from rbench.types import Finding, Score, Verdict, verdict_of
 
 MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": "‡"}

@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from rbench.candidates import Filter, Search, read
 from rbench.findings import Estimate, gain, least, linear, rank_correlation, thirds
-from rbench.stats import wilson
+from rbench.statistics.intervals import wilson
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ import numpy as np
 
 from rbench.comparison import Comparison
 from rbench.report.plot import Drawing, canvas, colour, marker, style
-from rbench.stats import Interval
+from rbench.statistics.intervals import Interval
 from rbench.trials import Arm, Sweep
 
 if TYPE_CHECKING:

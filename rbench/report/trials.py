@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from rbench.comparison import Comparison, Difference
-from rbench.stats import Interval
+from rbench.statistics.intervals import Interval
 from rbench.trials import Arm, Measure
 
 LEGEND = (

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbench.api import runs_root
+from rbench.away.engines import Engine
 from rbench.candidates import Candidate, Search, sampled
 from rbench.catalog import Catalog
-from rbench.engines import Engine
 from rbench.errors import MissingError, UsageError
 from rbench.evaluating import interruptible
 from rbench.files import sha256, write_atomically

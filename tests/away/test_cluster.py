@@ -15,9 +15,9 @@ import pytest
 from quick import contents
 
 import rbench
-from rbench import hands
+from rbench.away import hands
+from rbench.away.crew import Crew
 from rbench.catalog import Catalog
-from rbench.crew import Crew
 from rbench.errors import MissingError, UsageError
 
 pytestmark = [
@@ -182,7 +182,7 @@ def test_a_node_with_other_data_is_named(cluster, shelf, tmp_path):
 
 
 def test_a_worker_of_another_version_is_refused(cluster, shelf, tmp_path, monkeypatch):
-    monkeypatch.setattr("rbench.on_ray.versions", lambda: hands.versions() | {"torch": "1.0"})
+    monkeypatch.setattr("rbench.away.on_ray.versions", lambda: hands.versions() | {"torch": "1.0"})
     with pytest.raises(UsageError, match=r"on node .+: torch is .+, the driver's is 1\.0\. Install the same"):
         rbench.evaluate(
             "at-digits", "slow", catalog=Catalog.find([shelf]), runs=tmp_path, engine="ray", address=cluster.address,
@@ -191,7 +191,7 @@ def test_a_worker_of_another_version_is_refused(cluster, shelf, tmp_path, monkey
 
 
 def test_work_that_needs_a_gpu_is_refused_where_there_is_none(cluster):
-    from rbench.on_ray import workers
+    from rbench.away.on_ray import workers
 
     with pytest.raises(UsageError, match=r"room for no worker, which asks for 1 CPU and 0.5 GPU: it has 3 CPU and 0"):
         workers(None, cluster.address, "cuda:0", 0.5)

@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from rbench import crew
-from rbench.crew import DEATHS, Crew
+from rbench.away import crew
+from rbench.away.crew import DEATHS, Crew
+from rbench.away.hands import Answer
 from rbench.errors import InterruptedRunError, MissingError
-from rbench.hands import Answer
 
 
 class Stage:

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 import rbench
+from rbench.away.on_ray import _handlers_kept, _room
 from rbench.errors import UsageError
-from rbench.on_ray import _handlers_kept, _room
 from rbench.workers import INTERRUPTIONS
 
 

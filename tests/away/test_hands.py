@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 import torch
 
-from rbench import parcels
+from rbench.away import parcels
+from rbench.away.hands import Hand, out_of_memory, versions
+from rbench.away.parcels import pack, unpack
 from rbench.catalog import Catalog, resolve
 from rbench.errors import MissingError, UsageError
-from rbench.hands import Hand, out_of_memory, versions
-from rbench.parcels import pack, unpack
 from rbench.types import Call
 
 CODE = """

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import rbench
-from rbench.cases import Case
 from rbench.gates import Gate, GateScore
-from rbench.judging import Judge
-from rbench.snapshot import Snapshot
+from rbench.gating.cases import Case
+from rbench.gating.judging import Judge
+from rbench.gating.snapshot import Snapshot
 
 N, DELTA, RUNS = 10_000, 0.01, 20
 

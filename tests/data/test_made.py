@@ -13,9 +13,9 @@ from rbench.data.cifar_c import cifar_c
 from rbench.data.image_files import ImageFiles, Square
 from rbench.data.imagenet_c import imagenet_c, tiny_imagenet_c
 from rbench.data.made import maker_of
+from rbench.doubt.stand_ins import of_view
 from rbench.errors import MissingError
 from rbench.making.run import make
-from rbench.stand_ins import of_view
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), dtype=np.uint8)
 LABELS = np.array([0, 1, 1])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rbench.metrics import Baseline, ce, error, mce, relative_ce, relative_mce
-from rbench.stats import clustered, wilson
+from rbench.statistics.intervals import clustered, wilson
 
 SHELF = Path(__file__).parents[2] / "suites" / "baselines"
 FIVE = (1, 2, 3, 4, 5)

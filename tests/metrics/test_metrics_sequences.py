@@ -18,7 +18,7 @@ from rbench.metrics import (
     uzipf,
     zipf,
 )
-from rbench.stats import clustered, wilson
+from rbench.statistics.intervals import clustered, wilson
 
 TILT = sequences([[0, 1, 1, 1, 0], [3, 3, 3, 3, 3]])
 NOISE = sequences([[0, 1, 1, 1, 0], [3, 3, 3, 3, 2]])

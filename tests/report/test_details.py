@@ -10,7 +10,7 @@ from rbench.pages import Cell, Column, Sheet
 from rbench.report import render
 from rbench.report.cells import lower_heading, spans
 from rbench.sheet import column_of
-from rbench.stats import clustered, wilson
+from rbench.statistics.intervals import clustered, wilson
 from rbench.types import Finding, Score
 
 GOLDEN = Path(__file__).parent / "golden"

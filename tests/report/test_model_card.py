@@ -17,7 +17,7 @@ from rbench.errors import UsageError
 from rbench.pages import Cell, Column, Sheet
 from rbench.planner import Variant
 from rbench.report.model_card import LICENSE, model_card
-from rbench.stats import wilson
+from rbench.statistics.intervals import wilson
 from rbench.types import Call, Finding, ModelCard, Probe, Reported, Score, ScoreSpec, Suite, Threat
 
 ROOT = Path(__file__).parents[2]

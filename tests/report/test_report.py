@@ -10,7 +10,7 @@ import pytest
 from rbench.pages import Cell, Column, Sheet
 from rbench.report import FORMATS, render
 from rbench.report.latex_texts import escape
-from rbench.stats import wilson
+from rbench.statistics.intervals import wilson
 from rbench.types import Finding, Score
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rbench.catalog import Catalog, resolve
-from rbench.codes import diagnostic
-from rbench.diagnostics import Diagnostic
+from rbench.doubt.codes import diagnostic
+from rbench.doubt.diagnostics import Diagnostic
 from rbench.errors import UsageError
 from rbench.planner import Variant, run_folder
 from rbench.report.cells import MARKS

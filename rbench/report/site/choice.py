@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbench.flags import PREFIX
+from rbench.doubt.flags import PREFIX
 from rbench.store import Run
 from rbench.types import IntArray, Outcomes, Probe, Suite
 

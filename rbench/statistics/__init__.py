@@ -1,0 +1,1 @@
+"""Intervals, paired tests, bets and surveys: closed forms and their sources; pure."""
