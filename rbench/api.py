@@ -330,6 +330,7 @@ def check(model: str | None = None, suite: str | None = None, *, catalog: Catalo
     Raises the first `RbenchError` found.
     """
     from rbench import checks
+    from rbench.fits import fitting
 
     catalog = catalog or Catalog.find()
     if model is None:
@@ -338,7 +339,9 @@ def check(model: str | None = None, suite: str | None = None, *, catalog: Catalo
         raise UsageError("checking a model needs a suite too: rbench check --model NAME --suite NAME.")
     spec = catalog.suite(suite)
     subject = subject_of(catalog, model, Variant(), spec)
-    return list(checks.observe(subject.load(), dataset_of(spec), spec))
+    dataset = dataset_of(spec)
+    with fitting(subject, spec, dataset):
+        return list(checks.observe(subject.load(), dataset, spec))
 
 
 def explain(code: str | None = None) -> str:

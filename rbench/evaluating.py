@@ -142,12 +142,13 @@ class Task:
             unmeasured = attacks and suite.diagnose and suite.draws == 1 and self.run.measurements() is None
             if unmeasured or any(self.run.findings(job.probe.name) is None for job in jobs):
                 from rbench import engine, measure
+                from rbench.fits import fitting
 
                 module = self.subject.module
                 place = device_of(means.device, module)
                 source = source_of(suite, self.subject, self.surrogates, self.dataset.digest, seed, place)
-                count = means.workers_on(self.subject, place)
-                with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place):
+                count, fits = means.workers_on(self.subject, place), fitting(self.subject, suite, self.dataset)
+                with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place), fits:
                     if unmeasured:
                         self.run.measured(measure.look(source, suite.rules, self.n, seed, bar))
                     engine.run(jobs, source, self.n, self.run, batch=means.batch, workers=count, progress=bar)
