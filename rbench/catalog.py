@@ -53,6 +53,7 @@ SINGULAR: Mapping[Kind, str] = {
     "gates": "gate",
 }
 NESTED: tuple[Kind, ...] = ("models", "recipes")
+ADAPTERS = {"torchattacks": "rbench.adapters.torchattacks"}  # packages whose attacks are named without a module
 AA = types.Call("rbench.attacks.autoattack:autoattack", {"version": "standard"})
 
 
@@ -276,8 +277,11 @@ def _budget(attack: types.Call | None) -> str | None:
 
 
 def resolve(use: str) -> Callable[..., Any]:
-    """The function that a pointer "package.module:function" or "file.py:function" names."""
+    """The function that a pointer "package.module:function" or "file.py:function" names, or "torchattacks:NAME"."""
     where, _, name = use.rpartition(":")
+    if where in ADAPTERS:
+        adapted: Callable[..., Any] = importlib.import_module(ADAPTERS[where]).attack(name)
+        return adapted
     if where.endswith(".py"):
         module = _import_file(Path(where))
     else:
@@ -368,6 +372,8 @@ def source_digest(use: str) -> str:
     where = use.rpartition(":")[0]
     if where.split(".")[0] == "rbench":
         return _own_digest()
+    if where in ADAPTERS:
+        return _adapted_digest(where)
     if where.endswith(".py"):
         path = Path(where)
     else:
@@ -379,6 +385,18 @@ def source_digest(use: str) -> str:
     if not path.is_file():
         raise MissingError(f"use = {use!r}: its source file cannot be found.")
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _adapted_digest(package: str) -> str:
+    """The sha256 of an adapter and of all of the package that it adapts; raises `MissingError` without the package."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.origin:
+        raise MissingError(f"the package {package!r} is not installed; run: pip install 'rbench[{package}]'")
+    word = hashlib.sha256()
+    for folder in (Path(__file__).parent / "adapters", Path(found.origin).parent):
+        for path in sorted(path for path in folder.rglob("*.py") if path.name != "defects.py"):  # that is only text
+            word.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return word.hexdigest()
 
 
 def _own_digest() -> str:

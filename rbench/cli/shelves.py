@@ -75,13 +75,20 @@ WHAT: dict[str, Callable[[Any, Any], str]] = {
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A model, suite, table, figure, study, search, gate or recipe.")],
+    name: Annotated[
+        str, typer.Argument(help="A model, suite, table, figure, study, search, gate or recipe; torchattacks[:NAME].")
+    ],
     draw: Annotated[Path | None, typer.Option(help="A PNG or PDF of the cells of a RobNet to write, too.")] = None,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """Show one entry of the catalog in full, as JSON."""
-    from rbench.catalog import SHELVES, SINGULAR, Catalog
+    """Show one entry of the catalog in full, as JSON, or what is known of another package's attacks."""
+    from rbench.catalog import ADAPTERS, SHELVES, SINGULAR, Catalog
 
+    if name.partition(":")[0] in ADAPTERS:
+        from rbench.adapters import defects
+
+        typer.echo(json.dumps(defects.shown(name), indent=1, ensure_ascii=False))
+        return
     found = Catalog.find(catalog or ())
     shown = {}
     for kind in SHELVES:
