@@ -92,7 +92,7 @@ def test_a_list_of_eps_gives_a_table_a_picture_and_its_path(cli):
         (["eval", "--backend", "autoattack"], 3, "Did you mean 'pyautoattack'?"),
         (["eval", "--backend", "pyautoattack", "--probe", "first"], 3, "has a counterpart of no attack"),
         (["eval", "--format", "latx"], 3, "Did you mean 'latex'?"),
-        (["check", "--backend", "torchattacks"], 3, "write torchattacks:PGD"),
+        (["eval", "--backend", "torchattacks"], 3, "write torchattacks:PGD"),
     ],
 )
 def test_mistakes_get_one_sentence(cli, words, code, sentence):

@@ -199,6 +199,7 @@ def check(
     from rbench import api, studies
     from rbench.catalog import Catalog
     from rbench.report.agreements import agreements
+    from rbench.report.crosscheck import crosscheck_page
 
     found = Catalog.find(catalog or ())
     if backend is None:
@@ -207,6 +208,15 @@ def check(
         return
     if model is None or suite is None:
         raise UsageError("a cross-check needs a model and a suite: rbench check --model NAME --suite NAME --backend B.")
+    if backend == "torchattacks":
+        if probe:
+            raise UsageError("--probe goes with the attack to ask it by: --backend torchattacks:NAME.")
+        page = studies.crosscheck_all(
+            model, suite, limit=limit, seed=seed, eps=eps, workers=workers, device=device, runs=runs,
+            data_dir=data_dir, progress=not quiet, catalog=found,
+        )  # fmt: skip
+        typer.echo(crosscheck_page(page), nl=False)
+        return
     rows = studies.crosscheck(
         model, suite, backend, probes=probe or (), limit=limit, seed=seed, eps=eps, workers=workers, device=device,
         runs=runs, data_dir=data_dir, progress=not quiet, catalog=found,
