@@ -139,3 +139,19 @@ def test_nothing_is_pinned_from_above_without_a_reason():
 
 def test_the_license_is_apache_2():
     assert "Apache License" in (ROOT / "LICENSE").read_text()[:200]
+
+
+def test_every_extra_is_tried_in_an_environment_of_its_own():
+    """By .ci/extras; those that are groups of others, `test` and `dev`, are what CI installs anyway."""
+    script = (ROOT / ".ci" / "extras").read_text()
+    named = {word for line in re.findall(r"'\.\[(.+?)\]", script) for word in line.split(",")}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert named == extras.keys() - {"dev"}
+    tests = re.search(r"declare -A tests=\((.+?)\n\)", script, re.DOTALL)[1]
+    assert all((ROOT / path).exists() for path in re.findall(r"tests/[\w/.]+", tests))
+
+
+def test_an_extra_that_does_not_exist_is_refused_before_anything_is_installed():
+    done = subprocess.run(["bash", ".ci/extras", "tim"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "no extra named 'tim'; there are: timm hf" in done.stderr
