@@ -1,13 +1,15 @@
 """The comparison of two attacks, against a count by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from quick import contents
 
 import rbench
-from rbench.agreement import compare
+from rbench.agreement import compare, stage
 from rbench.report.agreements import agreements
-from rbench.types import Outcomes
+from rbench.types import Call, Outcomes
 
 
 def outcomes(correct, samples):
@@ -48,3 +50,15 @@ def test_a_cross_check_is_made_of_two_ordinary_runs_and_resumes(suite, small_net
     before = contents(tmp_path / "runs")
     assert rbench.crosscheck(small_net, "quick", "pyautoattack", limit=30, catalog=catalog) == (row,)
     assert contents(tmp_path / "runs") == before
+
+
+def test_a_stage_counts_only_what_the_model_gets_right():
+    """Of samples 0 to 4, 4 is wrong from the start; 0 falls to both, 1 to the native attack, 2 to the other."""
+    samples = range(5)
+    clean, native, theirs = (outcomes(flags, samples) for flags in ([1, 1, 1, 1, 0], [0, 0, 1, 1, 0], [0, 1, 0, 1, 0]))
+    native = replace(native, distance=np.array([0.5, 9, 9, 9, 9.0]))
+    theirs = replace(theirs, distance=np.array([0.25, 9, 9, 9, 9.0]))
+    calls = (Call("a:a"), Call("b:b"))
+    row = stage("A", "x", calls, clean, native, theirs, minimum=True)
+    assert (row.n, row.both, row.native_only, row.theirs_only, row.distances) == (4, (0,), (1,), (2,), (0.5, 0.25))
+    assert stage("A", "x", calls, clean, native, theirs).distances is None
