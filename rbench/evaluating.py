@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rbench import identity, planner, reference, sheet, sources
 from rbench.away.engines import LOCAL, Engine
 from rbench.catalog import Catalog
+from rbench.costs.paper import cost
+from rbench.costs.passes import Passes
 from rbench.datasets import Dataset, View
 from rbench.doubt.assess import Assessment
 from rbench.doubt.probing import needed
@@ -17,6 +19,7 @@ from rbench.errors import InterruptedRunError, UsageError
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
+from rbench.progress import Share
 from rbench.store import Run
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
 from rbench.tidy import evidence_of
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rbench.bench import Source
+
+
+UNKNOWN = 100  # passes, forwards and backwards, of an attack of which nobody says how many: for the time left only
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,18 @@ class Task:
         """The blocks of each probe that the folder lacks."""
         return {job.probe.name: planner.left(job, self.n, self.run.done(job)) for job in self.jobs}
 
+    def shares(self) -> dict[str, Share]:
+        """What each probe that has to be run asks of all that is left; passes are bounds, of those not known a few."""
+        todo = self.left()
+        found = {}
+        for probe in (job.probe for job in self.jobs):
+            price = cost(probe, self.dataset.classes, draws=self.suite.draws, view=self.views.get(probe.name))
+            attack = price.attack or Passes(UNKNOWN, UNKNOWN)
+            forwards = attack.forwards or price.judging
+            samples = sum(map(len, todo[probe.name]))
+            found[probe.name] = Share(samples, forwards, attack.forwards + attack.backwards + price.judging)
+        return found
+
     def complete(self, means: Means) -> int:
         """Run what the folder lacks; returns the number of blocks that it lacked."""
         from rbench.progress import progress_bar
@@ -147,7 +165,11 @@ class Task:
                 place = device_of(means.device, module)
                 source = source_of(suite, self.subject, self.surrogates, self.dataset.digest, seed, place)
                 count = means.workers_on(self.subject, place)
-                with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place):
+                with (
+                    progress_bar(show=means.progress, whole=self.shares()) as bar,
+                    interruptible(),
+                    undisturbed(module, place),
+                ):
                     if unmeasured:
                         self.run.measured(measure.look(source, suite.rules, self.n, seed, bar))
                     engine.run(jobs, source, self.n, self.run, batch=means.batch, workers=count, progress=bar)
