@@ -95,7 +95,7 @@ def timed_plan(
     """
     catalog = catalog or Catalog.find()
     variant = variant_of(seed, limit, eps, weights, probes, backend)
-    with data_source(data_dir, download=False), interruptible():
+    with data_source(data_dir, download=False), interruptible("nothing was stored"):
         tasks = _tasks(catalog, model, suite, variant, runs_root(runs))
         place = device_of(device, tasks[-1].subject.module)
         count = workers_for(workers, tasks[-1].subject, place)

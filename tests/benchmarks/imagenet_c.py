@@ -75,6 +75,11 @@ def decoding(paths, rounds):
     return times[1:]
 
 
+def pace(seconds, rate, workers):
+    """The seconds an image of a GPU that workers share, each of which decodes and then asks."""
+    return max(1 / rate, (seconds + 1 / rate) / workers)
+
+
 def main():
     """Print counts, what is measured, what is assumed, and hours by the number of workers a GPU."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -101,10 +106,10 @@ def main():
     rate = chosen.forwards_per_second
     print(f"assumed: {chosen.gpus} GPUs of {rate:,.0f} forwards a second, a core for each worker, files at hand")
     for workers in (1, 2, 4, 8, 16):
-        each = max(1 / rate, (seconds + 1 / rate) / workers)  # the GPU is shared; a worker decodes, then asks
+        each = pace(seconds, rate, workers)
         hours = total * each / chosen.gpus / 3600
         limit = "the GPU" if each == 1 / rate else "decoding"
-        print(f"{workers:>3} workers a GPU: {hours:.2f} h, {total / chosen.gpus * each / 60:.0f} min, bound by {limit}")
+        print(f"{workers:>3} workers a GPU: {hours:.2f} h ({60 * hours:.0f} min), bound by {limit}")
 
 
 if __name__ == "__main__":
