@@ -21,13 +21,15 @@ from rbench.subject import device_of, subject_of, undisturbed, workers_for
 class TimedPlan:
     """A plan with its `jobs` (see `plan`), and for each model that has something left what its batches say.
 
-    `workers` share the work, of which no more than there are cores can run at once.
+    `workers` share the work, of which no more than `speed`, the cores that there are, can run at once; `load` is that
+    of the machine's last minute before the batches were timed.
     """
 
     jobs: list[dict[str, Any]]
     forecasts: list[Forecast]
     workers: int
     speed: int
+    load: float = 0.0
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -93,14 +95,15 @@ def timed_plan(
     """
     catalog = catalog or Catalog.find()
     variant = variant_of(seed, limit, eps, weights, probes, backend)
-    with data_source(data_dir, download=False), interruptible():
+    with data_source(data_dir, download=False), interruptible("nothing was stored"):
         tasks = _tasks(catalog, model, suite, variant, runs_root(runs))
         place = device_of(device, tasks[-1].subject.module)
         count = workers_for(workers, tasks[-1].subject, place)
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         found = [_timed(task, place, batch) for task in tasks if any(task.left().values())]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     speed = min(count, cores) if place == "cpu" else 1
-    return TimedPlan(_rows(tasks, variant.left_out(catalog.suite(suite))), found, count, speed)
+    return TimedPlan(_rows(tasks, variant.left_out(catalog.suite(suite))), found, count, speed, load)
 
 
 def _tasks(catalog: Catalog, model: str, suite: str, variant: Variant, root: Path) -> list[Task]:

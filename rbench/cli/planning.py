@@ -27,6 +27,7 @@ HEADS = {
 LEGEND = """\
 forwards, backwards: passes of the attack on a sample, as the evidence counts them; judging: forwards besides.
 standing: what a sample that withstands takes; one that falls, or that was wrong from the start, takes less."""
+BUSY = 0.5  # the load of a machine on which something else runs
 UNTIMED = "For the hours and the memory, add --time: it loads model and data, and times two batches."
 
 
@@ -85,7 +86,9 @@ def lines(plan: "TimedPlan") -> Iterator[str]:
     share = "by one worker" if plan.speed == 1 else f"by {plan.speed} workers that never wait"
     idle = f" ({plan.workers} share {plan.speed} cores)" if plan.workers > plan.speed > 1 else ""
     yield f"left: {told}{lasting(low)} to {lasting(high)} {share}{idle}, by the quicker and the slower batch."
-    yield "Not in it: what attacks compute besides their passes, the diagnosis' measurement of 64 images, the start."
+    if plan.load > BUSY:
+        yield f"The machine was busy (load {plan.load:.1f} in the minute before): whoever shares it takes longer."
+    yield "Not in it: what attacks compute besides passes, the measurement of a diagnosis, the start, and waiting."
     if unknown := [f"{each.model}: {name}" for each in plan.forecasts for name in each.unknown]:
         yield f"Not in it, since nobody says how many passes they take: {', '.join(unknown)}."
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import rbench
 from rbench import cli
-from rbench.cli.planning import lasting, table
+from rbench.cli.planning import lasting, lines, table
 from rbench.costs.forecast import Left, Timed, forecast
 from rbench.costs.paper import cost
 from rbench.costs.timing import memory
@@ -48,6 +48,13 @@ def test_workers_share_the_seconds_but_no_more_than_there_are_cores():
     one = forecast("m", [left(CLEAN, 10)], FOUND)
     assert TimedPlan([], [one, one], 4, 2).seconds == (25.0, 42.5)
     assert TimedPlan([], [one], 1, 1).seconds == (25.0, 42.5)
+
+
+def test_a_busy_machine_is_said_to_be_busy():
+    one = forecast("m", [left(CLEAN, 10)], FOUND)
+    idle, busy = (list(lines(TimedPlan([], [one], 4, 2, load))) for load in (0.1, 3.0))
+    assert [line for line in busy if line not in idle] == ["The machine was busy (load 3.0 in the minute before): whoever shares it takes longer."]  # fmt: skip # noqa: E501
+    assert "left: 12 s to 21 s by 2 workers that never wait (4 share 2 cores), by the quicker and the slower batch." in idle  # fmt: skip # noqa: E501
 
 
 def test_memory_by_hand():
