@@ -38,7 +38,7 @@ def evaluate(
     probes: Sequence[str] = (),
     scores: Sequence[str] = (),
     backend: str | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     workers: int | None = 1,
     device: str | None = None,
     engine: str = "local",
@@ -60,10 +60,11 @@ def evaluate(
     begins the run of the whole suite, and asks only what these need. `backend` runs the attacks by another package
     ("pyautoattack", "torchattacks:PGD"). With `allow_partial`, data that are missing are left out, and the scores that
     lack them have a star. The model that a suite names as its baseline is run, too. `track` names trackers that are
-    told the scores ("tensorboard", "mlflow"), in the folder of runs. `workers` processes share the work on a CPU, None
-    for one a core; a script that asks for more than one must guard its main part by `if __name__ == "__main__"`. The
-    engine "ray" takes the workers of the cluster at `address` (host:port), None for all that it has room for, each with
-    a share `gpus` of a GPU. Raises `RbenchError`s with the remedy.
+    told the scores ("tensorboard", "mlflow"), in the folder of runs. `batch` is a size of batches, measured by default;
+    "auto" is the largest that fits on a GPU, the fastest on a CPU. `workers` processes share the work, None for one a
+    core on a CPU and one a GPU elsewhere; a script that asks for more than one must guard its main part by `if __name__
+    == "__main__"`. The engine "ray" takes the workers of the cluster at `address` (host:port), None for all that it has
+    room for, each with a share `gpus` of a GPU. Raises `RbenchError`s with the remedy.
     """
     means = Means(batch, workers, device, progress, Engine(engine, address, gpus))
     catalog = catalog or Catalog.find()

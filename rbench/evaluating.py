@@ -16,10 +16,11 @@ from rbench.datasets import Dataset, View
 from rbench.doubt.assess import Assessment
 from rbench.doubt.probing import needed
 from rbench.errors import InterruptedRunError, UsageError
+from rbench.fitting import auto, batch_of, sparing
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
-from rbench.progress import Share
+from rbench.progress import Share, Teller
 from rbench.store import Run
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
 from rbench.tidy import evidence_of
@@ -72,11 +73,14 @@ class Evaluation:
 class Means:
     """With what an evaluation is run, none of which decides what comes out."""
 
-    batch: int | None
+    batch: int | str | None
     workers: int | None
     device: str | None
     progress: bool
     engine: Engine = LOCAL
+
+    def __post_init__(self) -> None:
+        batch_of(self.batch)
 
     def workers_on(self, subject: Subject, place: str) -> int:
         """The workers that share the work on a subject: processes of this machine, or those of a cluster."""
@@ -85,6 +89,14 @@ class Means:
         if subject.module is not None:
             raise UsageError("a module lives in this process; name a model, or a file.py:function, with --engine ray.")
         return self.engine.workers(self.workers, place)
+
+    def batch_for(self, run: Run, source: "Source", n: int, workers: int, bar: Teller) -> int | None:
+        """The size of batches: the one named or, for `auto`, what a run began with, else what is measured now."""
+        size = batch_of(self.batch)
+        if size != "auto":
+            return size
+        begun: int | None = run.settings().get("batch")
+        return begun or auto(source, n, workers, bar)
 
 
 @dataclass(frozen=True)
@@ -171,8 +183,10 @@ class Task:
                     undisturbed(module, place),
                 ):
                     if unmeasured:
-                        self.run.measured(measure.look(source, suite.rules, self.n, seed, bar))
-                    engine.run(jobs, source, self.n, self.run, batch=means.batch, workers=count, progress=bar)
+                        sparing(lambda x: self.run.measured(measure.look(x, suite.rules, self.n, seed, bar)), source)
+                    batch = means.batch_for(self.run, source, self.n, count, bar)
+                    go = partial(engine.run, jobs, n=self.n, store=self.run, batch=batch, workers=count, progress=bar)
+                    sparing(go, source)
         return todo
 
 

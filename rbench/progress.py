@@ -28,6 +28,13 @@ class Progress(Protocol):
         """So many more images went forwards through the model."""
 
 
+class Teller(Progress, Protocol):
+    """What shows the progress of the engine, and can say a line beside it."""
+
+    def say(self, line: str) -> None:
+        """A line for the user."""
+
+
 @dataclass(frozen=True)
 class Share:
     """What a probe asks of a run: so many `samples` that are left, each so many forward passes and passes in all."""
@@ -59,9 +66,12 @@ class Silent:
     def tick(self, passes: int) -> None:
         """Say nothing."""
 
+    def say(self, line: str) -> None:
+        """Say nothing."""
+
 
 @contextmanager
-def progress_bar(*, show: bool, whole: Mapping[str, Share] | None = None) -> Iterator[Progress]:
+def progress_bar(*, show: bool, whole: Mapping[str, Share] | None = None) -> Iterator[Teller]:
     """A bar for each probe: samples, passes, time spent and time left; above them one of the `whole` run, by probe."""
     if not show:
         yield Silent()
@@ -132,3 +142,6 @@ class _Bar:
             share = self._shares.get(self._name)
             done = self._behind + (share.done(self._stored, self._passes) if share else 0.0)
             self._bar.update(self._whole, completed=done, amount=f"{100 * done / (self._sum or 1):.0f}%")
+
+    def say(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False)
