@@ -11,10 +11,12 @@ from rbench.api import runs_root, variant_of
 from rbench.catalog import Catalog
 from rbench.costs.forecast import Forecast, Left, forecast
 from rbench.costs.paper import columns, cost
-from rbench.evaluating import Task, interruptible, source_of, tasks_of
+from rbench.evaluating import Means, Task, interruptible, source_of, tasks_of
 from rbench.planner import Variant
+from rbench.progress import Silent
 from rbench.sources import data_source, dataset_of
 from rbench.subject import device_of, subject_of, undisturbed, workers_for
+from rbench.workers import Spread
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def timed_plan(
     weights: str | Path | None = None,
     probes: Sequence[str] = (),
     backend: str | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     workers: int | None = None,
     device: str | None = None,
     runs: str | Path | None = None,
@@ -98,12 +100,12 @@ def timed_plan(
     with data_source(data_dir, download=False), interruptible("nothing was stored"):
         tasks = _tasks(catalog, model, suite, variant, runs_root(runs))
         place = device_of(device, tasks[-1].subject.module)
-        count = workers_for(workers, tasks[-1].subject, place)
+        count, means = workers_for(workers, tasks[-1].subject, place), Means(batch, workers, device, progress=False)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        found = [_timed(task, place, batch) for task in tasks if any(task.left().values())]
+        found = [_timed(task, place, means, count) for task in tasks if any(task.left().values())]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    speed = min(count, cores) if place == "cpu" else 1
-    return TimedPlan(_rows(tasks, variant.left_out(catalog.suite(suite))), found, count, speed, load)
+    speed = min(count, cores) if place == "cpu" else int(count) if isinstance(count, Spread) else 1
+    return TimedPlan(_rows(tasks, variant.left_out(catalog.suite(suite))), found, int(count), speed, load)
 
 
 def _tasks(catalog: Catalog, model: str, suite: str, variant: Variant, root: Path) -> list[Task]:
@@ -111,7 +113,7 @@ def _tasks(catalog: Catalog, model: str, suite: str, variant: Variant, root: Pat
     return tasks_of(catalog, spec, subject_of(catalog, model, variant, spec), dataset_of(spec), variant, root)
 
 
-def _timed(task: Task, place: str, batch: int | None) -> Forecast:
+def _timed(task: Task, place: str, means: Means, workers: int) -> Forecast:
     from rbench.costs.timing import Wanted, timed
 
     left = [each for each in _left(task) if each.samples]
@@ -119,6 +121,7 @@ def _timed(task: Task, place: str, batch: int | None) -> Forecast:
     gradients = any(each.cost.attack is not None and each.cost.attack.backwards for each in left)
     wanted = Wanted([each.probe for each in left], gradients)
     with undisturbed(task.subject.module, place):
+        batch = means.batch_for(task.run, source, task.n, workers, Silent())
         found = timed(source, wanted, task.n, batch or task.run.settings().get("batch"))
     return forecast(task.subject.name, left, found)
 

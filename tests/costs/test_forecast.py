@@ -104,6 +104,8 @@ def test_a_plan_is_timed_without_a_trace(suite, tmp_path, capsys):
     assert 0 < told["seconds"][0] <= told["seconds"][1]
     assert told["forecasts"][0]["timed"]["memory"] > 0
     assert [row["probe"] for row in told["jobs"]] == ["clean", "first", "second"]
+    assert cli.run([*words[:-1], "auto"]) == 0
+    assert "two batches of 10" in capsys.readouterr().out  # 25 images give two workers no four batches of more
 
 
 def test_views_are_timed_without_gradients_and_both_models(tmp_path, monkeypatch, small_net):
