@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bench_of(task: Task, probes: Sequence[Probe], bar: Progress) -> "Iterator[Bench]":
-    """Model, twin and data, set up as the run had them, on its device if this machine has one."""
+def bench_of(task: Task, probes: Sequence[Probe], bar: Progress, device: str | None = None) -> "Iterator[Bench]":
+    """Model, twin and data, set up as the run had them; by default on its device if this machine has one."""
     from rbench.bench import set_up
 
     settings = task.run.settings()
-    place = device_of(None, None) if settings.get("device") == "cuda" else "cpu"
+    own = None if settings.get("device") == "cuda" else "cpu"
+    place = device_of(device or own, None)
     source = source_of(task.suite, task.subject, task.surrogates, task.dataset.digest, task.variant.seed, place)
     with undisturbed(task.subject.module, place):
         yield set_up(source, probes, task.n, settings.get("batch"), bar.tick)

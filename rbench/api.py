@@ -1,4 +1,4 @@
-"""The verbs as functions: evaluate, plan, table, frames, card, train, check, explain and load_model."""
+"""The verbs as functions: evaluate, table, frames, card, train, check, explain and load_model."""
 
 import fnmatch
 import os
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbench import backends, planner, reference, sheet, sources, trackers
+from rbench import backends, reference, sheet, sources, trackers
 from rbench.away.engines import Engine
 from rbench.catalog import Catalog, resolve
 from rbench.doubt.assess import assess
@@ -38,7 +38,7 @@ def evaluate(
     probes: Sequence[str] = (),
     scores: Sequence[str] = (),
     backend: str | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     workers: int | None = 1,
     device: str | None = None,
     engine: str = "local",
@@ -60,10 +60,11 @@ def evaluate(
     begins the run of the whole suite, and asks only what these need. `backend` runs the attacks by another package
     ("pyautoattack", "torchattacks:PGD"). With `allow_partial`, data that are missing are left out, and the scores that
     lack them have a star. The model that a suite names as its baseline is run, too. `track` names trackers that are
-    told the scores ("tensorboard", "mlflow"), in the folder of runs. `workers` processes share the work on a CPU, None
-    for one a core; a script that asks for more than one must guard its main part by `if __name__ == "__main__"`. The
-    engine "ray" takes the workers of the cluster at `address` (host:port), None for all that it has room for, each with
-    a share `gpus` of a GPU. Raises `RbenchError`s with the remedy.
+    told the scores ("tensorboard", "mlflow"), in the folder of runs. `batch` is a size of batches, measured by default;
+    "auto" is the largest that fits on a GPU, the fastest on a CPU. `workers` processes share the work, None for one a
+    core on a CPU and one a GPU elsewhere; a script that asks for more than one must guard its main part by `if __name__
+    == "__main__"`. The engine "ray" takes the workers of the cluster at `address` (host:port), None for all that it has
+    room for, each with a share `gpus` of a GPU. Raises `RbenchError`s with the remedy.
     """
     means = Means(batch, workers, device, progress, Engine(engine, address, gpus))
     catalog = catalog or Catalog.find()
@@ -104,50 +105,6 @@ def _told(task: Task) -> dict[str, str]:
     words = {key: str(manifest[key]) for key in ("suite", "model", "weights", "data", "seed", "samples", "rbench")}
     threat = task.suite.threat
     return words | ({"threat": f"{threat.norm} {threat.eps}"} if threat is not None else {})
-
-
-def plan(
-    model: str,
-    suite: str,
-    *,
-    limit: int | None = None,
-    seed: int = 0,
-    eps: str | None = None,
-    weights: str | Path | None = None,
-    probes: Sequence[str] = (),
-    backend: str | None = None,
-    runs: str | Path | None = None,
-    data_dir: str | Path | None = None,
-    catalog: Catalog | None = None,
-) -> list[dict[str, Any]]:
-    """What an evaluation would run: for each probe its attack or view, samples done, samples left and blocks left.
-
-    Probes of the model that the suite compares with come first, after its name and a colon.
-    """
-    catalog = catalog or Catalog.find()
-    variant = variant_of(seed, limit, eps, weights, probes, backend)
-    spec = variant.apply(catalog.suite(suite))
-    with data_source(data_dir, download=False):
-        subject = subject_of(catalog, model, variant, spec)
-        tasks = tasks_of(catalog, spec, subject, dataset_of(spec), variant, runs_root(runs))
-    rows = []
-    for task in tasks:
-        prefix = "" if task is tasks[-1] else f"{task.subject.name}: "
-        left = task.left()
-        for probe in spec.probes:
-            asked = probe.attack or probe.data
-            samples = sum(map(len, left[probe.name]))
-            rows.append(
-                {
-                    "probe": f"{prefix}{probe.name}",
-                    "attack": asked.use if asked else "none",
-                    "done": planner.count(task.n, probe) - samples,
-                    "left": samples,
-                    "blocks": len(left[probe.name]),
-                }
-            )
-    lost = variant.left_out(catalog.suite(suite))
-    return rows + [{"probe": "-", "attack": f"left out: {line}", "done": 0, "left": 0, "blocks": 0} for line in lost]
 
 
 def table(
@@ -330,7 +287,7 @@ def check(model: str | None = None, suite: str | None = None, *, catalog: Catalo
     Raises the first `RbenchError` found.
     """
     from rbench import checks
-    from rbench.fits import fitting
+    from rbench.classes import of_its_classes
 
     catalog = catalog or Catalog.find()
     if model is None:
@@ -340,7 +297,7 @@ def check(model: str | None = None, suite: str | None = None, *, catalog: Catalo
     spec = catalog.suite(suite)
     subject = subject_of(catalog, model, Variant(), spec)
     dataset = dataset_of(spec)
-    with fitting(subject, spec, dataset):
+    with of_its_classes(subject, spec, dataset):
         return list(checks.observe(subject.load(), dataset, spec))
 
 

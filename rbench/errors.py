@@ -60,6 +60,14 @@ class InterruptedRunError(RbenchError):
     exit_code = 5
 
 
+class ScarceError(InterruptedRunError):
+    """There is too little memory, however small batches are; `what` is the message without the remedy."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what} {remedy}".rstrip())
+        self.what = what
+
+
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> UsageError:
     """The error for a misspelt name, with its nearest match or, failing that, all that is known."""
     known = sorted(known)

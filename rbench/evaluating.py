@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 from rbench import identity, planner, reference, sheet, sources
 from rbench.away.engines import LOCAL, Engine
 from rbench.catalog import Catalog
+from rbench.costs.paper import cost
+from rbench.costs.passes import Passes
 from rbench.datasets import Dataset, View
 from rbench.doubt.assess import Assessment
 from rbench.doubt.probing import needed
 from rbench.errors import InterruptedRunError, UsageError
+from rbench.fitting import auto, batch_of, sparing
 from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Sheet
 from rbench.planner import Variant
+from rbench.progress import Share, Teller
 from rbench.store import Run
 from rbench.subject import Subject, device_of, subject_of, undisturbed, workers_for
 from rbench.tidy import evidence_of
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rbench.bench import Source
+
+
+UNKNOWN = 100  # passes, forwards and backwards, of an attack of which nobody says how many: for the time left only
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,14 @@ class Evaluation:
 class Means:
     """With what an evaluation is run, none of which decides what comes out."""
 
-    batch: int | None
+    batch: int | str | None
     workers: int | None
     device: str | None
     progress: bool
     engine: Engine = LOCAL
+
+    def __post_init__(self) -> None:
+        batch_of(self.batch)
 
     def workers_on(self, subject: Subject, place: str) -> int:
         """The workers that share the work on a subject: processes of this machine, or those of a cluster."""
@@ -79,6 +89,14 @@ class Means:
         if subject.module is not None:
             raise UsageError("a module lives in this process; name a model, or a file.py:function, with --engine ray.")
         return self.engine.workers(self.workers, place)
+
+    def batch_for(self, run: Run, source: "Source", n: int, workers: int, bar: Teller) -> int | None:
+        """The size of batches: the one named or, for `auto`, what a run began with, else what is measured now."""
+        size = batch_of(self.batch)
+        if size != "auto":
+            return size
+        begun: int | None = run.settings().get("batch")
+        return begun or auto(source, n, workers, bar)
 
 
 @dataclass(frozen=True)
@@ -130,6 +148,18 @@ class Task:
         """The blocks of each probe that the folder lacks."""
         return {job.probe.name: planner.left(job, self.n, self.run.done(job)) for job in self.jobs}
 
+    def shares(self) -> dict[str, Share]:
+        """What each probe that has to be run asks of all that is left; passes are bounds, of those not known a few."""
+        todo = self.left()
+        found = {}
+        for probe in (job.probe for job in self.jobs):
+            price = cost(probe, self.dataset.classes, draws=self.suite.draws, view=self.views.get(probe.name))
+            attack = price.attack or Passes(UNKNOWN, UNKNOWN)
+            forwards = attack.forwards or price.judging
+            samples = sum(map(len, todo[probe.name]))
+            found[probe.name] = Share(samples, forwards, attack.forwards + attack.backwards + price.judging)
+        return found
+
     def complete(self, means: Means) -> int:
         """Run what the folder lacks; returns the number of blocks that it lacked."""
         from rbench.progress import progress_bar
@@ -142,16 +172,23 @@ class Task:
             unmeasured = attacks and suite.diagnose and suite.draws == 1 and self.run.measurements() is None
             if unmeasured or any(self.run.findings(job.probe.name) is None for job in jobs):
                 from rbench import engine, measure
-                from rbench.fits import fitting
+                from rbench.classes import of_its_classes
 
                 module = self.subject.module
                 place = device_of(means.device, module)
                 source = source_of(suite, self.subject, self.surrogates, self.dataset.digest, seed, place)
-                count, fits = means.workers_on(self.subject, place), fitting(self.subject, suite, self.dataset)
-                with progress_bar(show=means.progress) as bar, interruptible(), undisturbed(module, place), fits:
+                count = means.workers_on(self.subject, place)
+                with (
+                    progress_bar(show=means.progress, whole=self.shares()) as bar,
+                    interruptible(),
+                    undisturbed(module, place),
+                    of_its_classes(self.subject, suite, self.dataset),
+                ):
                     if unmeasured:
-                        self.run.measured(measure.look(source, suite.rules, self.n, seed, bar))
-                    engine.run(jobs, source, self.n, self.run, batch=means.batch, workers=count, progress=bar)
+                        sparing(lambda x: self.run.measured(measure.look(x, suite.rules, self.n, seed, bar)), source)
+                    batch = means.batch_for(self.run, source, self.n, count, bar)
+                    go = partial(engine.run, jobs, n=self.n, store=self.run, batch=batch, workers=count, progress=bar)
+                    sparing(go, source)
         return todo
 
 

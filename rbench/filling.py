@@ -8,6 +8,7 @@ from typing import Any
 from rbench import planner, sheet
 from rbench.api import evaluate, runs_root
 from rbench.catalog import Catalog
+from rbench.costs.paper import budget
 from rbench.errors import InterruptedRunError, MissingError, RbenchError, UsageError
 from rbench.evaluating import Evaluation, Task, tasks_of
 from rbench.needs import needs, passes
@@ -15,6 +16,7 @@ from rbench.planner import Variant
 from rbench.sources import data_source, dataset_of
 from rbench.store import set_aside
 from rbench.subject import subject_of
+from rbench.types import Job
 
 STALE = "a run by an older suite, older code or other weights is in its place: add --fresh to move it aside"
 
@@ -42,7 +44,8 @@ def plan_table(
     """What a table lacks: for each run its suite and model, samples done and left, blocks left, passes and a remark.
 
     `passes` are those through the model that the attacks left to run may take, by the runs of the same suite that are
-    there, None if there are none; samples and passes are None where weights or data are missing, as the remark says.
+    there, else at most, by the attacks' budgets, and None if nobody knows; samples and passes are None where weights or
+    data are missing, as the remark says.
     """
     catalog = catalog or Catalog.find()
     variant, root = Variant(seed, limit, eps), runs_root(runs)
@@ -137,7 +140,17 @@ def _line(suite: str, model: str, found: Task | MissingError, known: Mapping[str
     whole = sum(planner.count(found.n, job.probe) for job in jobs)
     todo = sum(samples.values())
     attacks = [job.probe.name for job in jobs if job.probe.attack is not None and samples[job.probe.name]]
-    cost = round(sum(known[name] * samples[name] for name in attacks)) if known.keys() >= set(attacks) else None
+    bounds = {job.probe.name: _bound(found, job) for job in jobs if job.probe.name in set(attacks) - known.keys()}
+    each = {**bounds, **known}
+    cost = None if None in bounds.values() else round(sum((each[name] or 0) * samples[name] for name in attacks))
     state = STALE if stale else "complete" if not todo else "to run" if todo == whole else "begun"
+    state += "; passes at most" if bounds and cost is not None else ""
     blocks = sum(map(len, left.values()))
     return {**line, "done": whole - todo, "left": todo, "blocks": blocks, "passes": cost, "remark": state}
+
+
+def _bound(task: Task, job: Job) -> int | None:
+    """The most passes that an image may take an attack, None if its budget is not known."""
+    members = max(1, len(job.probe.surrogates))
+    most = budget(job.probe.attack, task.dataset.classes) if job.probe.attack is not None else None
+    return None if most is None else members * (most.forwards + most.backwards)

@@ -67,9 +67,10 @@ def sampler(task: Task, jobs: Sequence[Job], means: Means, size: int) -> Iterato
     place = device_of(means.device, task.subject.module)
     parts = task.suite, task.subject, task.surrogates, task.dataset.digest, task.variant.seed, place
     count = means.workers_on(task.subject, place)
-    batch = means.batch or size
+    source = source_of(*parts)
     with progress_bar(show=means.progress) as bar, undisturbed(task.subject.module, place):
-        prepare = partial(set_up, source_of(*parts), [job.probe for job in jobs], task.n, batch)
+        batch = means.batch_for(task.run, source, task.n, count, bar) or size
+        prepare = partial(set_up, source, [job.probe for job in jobs], task.n, batch)
         bench = prepare(bar.tick)
         with Workers(count, prepare, bench, bar.tick) as pool:
             yield Sampler({job.probe.name: job for job in jobs}, pool, count, batch, task.n, bar)

@@ -10,6 +10,7 @@ from rbench.away.engines import Engine
 from rbench.catalog import Catalog
 from rbench.errors import UsageError
 from rbench.evaluating import Means, Task, tasks_of
+from rbench.fitting import batch_of
 from rbench.shards import Merged, ShardRun, Share
 from rbench.sources import data_source, dataset_of
 from rbench.store import set_aside
@@ -41,7 +42,7 @@ def evaluate_shard(
     weights: str | Path | None = None,
     probes: Sequence[str] = (),
     backend: str | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     runs: str | Path | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
@@ -66,11 +67,13 @@ def evaluate_shard(
     share, catalog = Share.parse(shard), catalog or Catalog.find()
     variant = variant_of(seed, limit, eps, weights, probes, backend)
     spec, root = variant.apply(catalog.suite(suite)), runs_root(runs)
-    means = Means(batch or DEFAULT_BATCH, workers, device, progress, Engine(engine, address, gpus))
+    if (size := batch_of(batch) or DEFAULT_BATCH) == "auto":
+        raise UsageError("--shard goes without --batch auto, since all shares must have the same batch; name a number.")
+    means = Means(size, workers, device, progress, Engine(engine, address, gpus))
     with data_source(data_dir, download):
         subject = subject_of(catalog, model, variant, spec)
         tasks = tasks_of(catalog, spec, subject, dataset_of(spec), variant, share.root(root))
-        tasks = [_shared(task, share, means.batch or DEFAULT_BATCH, root) for task in tasks]
+        tasks = [_shared(task, share, size, root) for task in tasks]
         if fresh:
             set_aside(tasks[-1].run.folder)
         return Sharded(share, sum(task.complete(means) for task in tasks), tasks[-1].run.folder)

@@ -111,31 +111,46 @@ def _built(model: str, suite: Suite | None) -> Subject:
 
 
 def device_of(name: str | None, module: "nn.Module | None") -> str:
-    """The device to use: the one named, that of a module, or a GPU where there is one."""
+    """The device to use: the one named, that of a module, or a GPU where there is one; `cuda` means any of them."""
     import torch
 
     if name is not None and name.split(":")[0] not in ("cpu", "cuda"):
         raise UsageError(f"device {name!r} cannot be used; name cpu or cuda.")
     if name is not None:
         try:
-            return str(torch.empty(0, device=name).device)
+            found = str(torch.empty(0, device=name).device)
         except (RuntimeError, AssertionError) as error:
             raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        return name if name == "cuda" else found
     if module is not None:
         return str(next((value.device for value in module.state_dict().values()), "cpu"))
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def workers_for(count: int | None, subject: Subject, device: str) -> int:
-    """How many processes: one a core on the CPU; one for a GPU, and for a module, which lives in this process."""
+    """How many processes: one a core on the CPU; one for each GPU, and for a module, which lives in this process.
+
+    If there are several GPUs and the device is any of them, `count` bounds how many work.
+    """
     if count is not None and count < 1:
         raise UsageError(f"workers = {count} must be at least 1.")
     if subject.module is not None:
         return 1
+    if device == "cuda" and (found := gpus()) > 1:
+        from rbench.workers import Spread
+
+        return Spread([f"cuda:{number}" for number in range(min(count or found, found))])
     if count is not None:
         return count
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST_WORKERS) if device == "cpu" else 1
+
+
+def gpus() -> int:
+    """How many GPUs this process may use: $CUDA_VISIBLE_DEVICES bounds them."""
+    import torch
+
+    return torch.cuda.device_count()
 
 
 @contextmanager

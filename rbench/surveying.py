@@ -49,7 +49,7 @@ def survey(
     seed: int = 0,
     eps: str | None = None,
     weights: str | Path | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     workers: int | None = 1,
     device: str | None = None,
     runs: str | Path | None = None,

@@ -27,8 +27,14 @@ Probes = Annotated[list[str] | None, typer.Option("--probe", help="Only this pro
 Backend = Annotated[
     str | None, typer.Option(help="Attacks by another package: pyautoattack, or torchattacks:NAME for one of them.")
 ]
-Batch = Annotated[int | None, typer.Option(min=1, help="Batch size of native attacks; measured by default.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default on a CPU.")]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto",
+        help="Batch size of native attacks, measured by default; auto: the largest for a GPU, the fastest for a CPU.",
+    ),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core on a CPU, else one a GPU.")]
 Engine = Annotated[str, typer.Option(help="local, or ray for a cluster's workers.")]
 Shard = Annotated[
     str | None, typer.Option(help="Only this share of the blocks, 2/4, in a run folder of its own; see `rbench merge`.")

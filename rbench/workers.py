@@ -15,6 +15,8 @@ from multiprocessing.sharedctypes import Synchronized
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from rbench import memory
+from rbench.backoff import BackOff, begun
 from rbench.errors import InterruptedRunError
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
@@ -51,12 +53,24 @@ class Away(int):
         return self
 
 
+class Spread(int):
+    """How many workers there are on this machine, one on each of some devices."""
+
+    places: tuple[str, ...]
+
+    def __new__(cls, places: Sequence[str]) -> Self:
+        """A worker on each of these, such as cuda:0 and cuda:1; they exchange nothing."""
+        self = super().__new__(cls, len(places))
+        self.places = tuple(places)
+        return self
+
+
 class Workers:
     """Runs `function(bench, *task)`; with one worker here and now, with more in a pool that is started on need."""
 
     def __init__(self, count: int, prepare: Prepare, bench: Any, tick: Tick) -> None:
         """`prepare(tick)` makes the bench of a worker; `bench` is this process' own; `tick` hears of passes."""
-        self._count, self._prepare, self._bench, self._tick = count, prepare, bench, tick
+        self._count, self._prepare, self._own, self._tick = count, prepare, BackOff(bench), tick
         self._pool: Pool | None = None
 
     @property
@@ -78,19 +92,23 @@ class Workers:
         alone = self._count == 1 or (len(tasks) == 1 and self._pool is None)
         if not tasks or (alone and not self.away):
             for task in tasks:
-                yield function(self._bench, *task)
+                yield self._own.run(function, task)
             return
         if self._pool is None:
-            away = self._count.pool if isinstance(self._count, Away) else partial(Processes, int(self._count))
-            self._pool = away(self._prepare, self._tick)
+            places = self._count.places if isinstance(self._count, Spread) else ()
+            here = partial(Processes, int(self._count), places=places)
+            self._pool = (self._count.pool if isinstance(self._count, Away) else here)(self._prepare, self._tick)
         yield from self._pool.map(function, tasks)
 
 
 class Processes:
-    """Processes of this machine, which start on need; once one of them is killed, the run ends."""
+    """Processes of this machine, which start on need; once one of them is killed, the run ends.
 
-    def __init__(self, count: int, prepare: Prepare, tick: Tick) -> None:
-        self._count, self._prepare, self._tick = count, prepare, tick
+    If there are `places`, each process has the next one of them for its own.
+    """
+
+    def __init__(self, count: int, prepare: Prepare, tick: Tick, places: Sequence[str] = ()) -> None:
+        self._count, self._prepare, self._tick, self._places = count, prepare, tick, tuple(places)
         self._pool: ProcessPoolExecutor | None = None
         self._passes: Synchronized[int] | None = None
 
@@ -127,7 +145,9 @@ class Processes:
         if self._pool is None or self._passes is None:
             context = _context()
             self._passes = context.Value("q", 0)
-            initial = (self._prepare, self._passes, dict(os.environ))
+            if self._places:
+                memory.free()  # of this process, which shares a GPU with one of the workers
+            initial = (self._prepare, self._passes, dict(os.environ), self._places, context.Value("q", 0))
             self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=initial)
         return self._pool, self._passes
 
@@ -167,8 +187,17 @@ def _context() -> BaseContext:
     return context
 
 
-def _begin(prepare: Prepare, passes: "Synchronized[int]", environment: dict[str, str]) -> None:
-    """Prepare a process: one thread for torch, and an end as soon as its parent ends, however that happens."""
+def _begin(
+    prepare: Prepare,
+    passes: "Synchronized[int]",
+    environment: dict[str, str],
+    places: Sequence[str],
+    taken: "Synchronized[int]",
+) -> None:
+    """Prepare a process: one thread for torch, and an end as soon as its parent ends, however that happens.
+
+    `taken` counts the places that other processes have taken.
+    """
     os.environ.clear()  # a process may be a fork of one that started under another environment
     os.environ.update(environment)
     import torch
@@ -180,7 +209,24 @@ def _begin(prepare: Prepare, passes: "Synchronized[int]", environment: dict[str,
         with passes.get_lock():
             passes.value += samples
 
-    _state["prepare"] = lambda: prepare(count)
+    place = ""
+    if places:
+        with taken.get_lock():
+            place, taken.value = places[taken.value % len(places)], taken.value + 1
+
+    def prepared() -> BackOff:
+        settle(place)
+        return begun(prepare, count, place)
+
+    _state.update(place=place, prepare=prepared)
+
+
+def settle(place: str) -> None:
+    """Let `cuda` mean one GPU from now on in this process; other devices need nothing."""
+    if place.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_device(place)
 
 
 def _follow() -> None:
@@ -192,6 +238,6 @@ def _follow() -> None:
 
 def _call(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
     """Run a task; the first one in a process prepares it, so that errors travel as those of a task."""
-    if "bench" not in _state:
-        _state["bench"] = _state["prepare"]()
-    return function(_state["bench"], *task)
+    if "own" not in _state:
+        _state["own"] = _state["prepare"]()
+    return _state["own"].run(function, task)

@@ -7,7 +7,6 @@ import pytest
 from darker import shelve
 
 import rbench
-from rbench import api
 from rbench.errors import MissingError, StoreError, UsageError
 
 
@@ -107,7 +106,7 @@ def other_images(folder, monkeypatch):
 
 
 def test_a_plan_lists_the_baseline_first(views):
-    rows = api.plan("at-digits", "views", limit=30, catalog=views())
+    rows = rbench.plan("at-digits", "views", limit=30, catalog=views())
     names = ["clean", "one", "two", "film"]
     assert [row["probe"] for row in rows] == [*(f"standard-digits: {name}" for name in names), *names]
 

@@ -23,6 +23,8 @@ for words in {commands!r}:
     assert run(words) == 0, words
 heavy = {{"torch", "torchvision", "scipy.stats", "sklearn", "matplotlib", "pandas"}} & sys.modules.keys()
 assert not heavy, heavy
+assert run(["plan", "--suite", "digits-linf", "--model", "at-digits"]) == 0
+assert "torch" not in sys.modules, "by the plan"
 """
 
 SUITE = """

@@ -185,13 +185,15 @@ def test_the_plan_counts_samples_and_takes_passes_from_the_runs_that_are_there(s
     rows = {row["model"]: row for row in rbench.plan_table("filled", limit=N, catalog=catalog)}
     assert list(rows) == ["standard-digits", "robnet-free-supernet-digits", "at-digits"]
     assert (rows["at-digits"]["done"], rows["at-digits"]["left"], rows["at-digits"]["blocks"]) == (0, 2 * N, 2)
-    assert rows["at-digits"]["passes"] is None  # nothing has run yet
+    assert rows["at-digits"]["passes"] == 2 * N  # nothing has run yet: a forward and a backward an image, at most
+    assert rows["at-digits"]["remark"] == "to run; passes at most"
     assert rows["robnet-free-supernet-digits"]["left"] is None
     assert "rbench train robnet-free-supernet-digits" in rows["robnet-free-supernet-digits"]["remark"]
     run = rbench.evaluate("standard-digits", "narrow", scores=["clean", "fgsm"], limit=N, catalog=catalog)
     fgsm = run.evidence["fgsm"]
     rows = {row["model"]: row for row in rbench.plan_table("filled", limit=N, catalog=catalog)}
-    assert rows["at-digits"]["passes"] == fgsm.forwards.sum() + fgsm.backwards.sum() > 0
+    assert 0 < rows["at-digits"]["passes"] == fgsm.forwards.sum() + fgsm.backwards.sum() <= 2 * N
+    assert rows["at-digits"]["remark"] == "to run"
     done = rows["standard-digits"]
     assert (done["done"], done["left"], done["passes"], done["remark"]) == (2 * N, 0, 0, "complete")
 

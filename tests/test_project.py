@@ -97,6 +97,16 @@ def test_the_python_in_the_readme_runs(clone):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "reports").glob("*.md")], ids=lambda page: page.name)
+def test_links_of_pages_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}, anchor
+
+
 def test_all_other_commands_of_the_readme_are_known():
     other = {command for command in COMMANDS[2:] if not command.startswith("rbench")}
     assert other == {".venv/bin/pytest tests/benchmarks --benchmark-only", "bash .ci/run"}

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from quick import contents
 
 import rbench
-from rbench import api
 from rbench.data.digits import digits
 from rbench.errors import StoreError, UsageError
 from rbench.types import Call, Probe
@@ -114,7 +113,7 @@ def test_a_suite_without_a_threat_has_no_eps_and_a_view_no_attack(views, small_n
 
 
 def test_a_plan_names_the_views(views):
-    rows = api.plan("standard-digits", "views", limit=30, catalog=views())
+    rows = rbench.plan("standard-digits", "views", limit=30, catalog=views())
     assert [(row["probe"], row["left"], row["blocks"]) for row in rows] == [
         (name, 30, 3) for name in ("clean", "one", "two", "film")
     ]

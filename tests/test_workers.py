@@ -3,12 +3,17 @@
 import os
 import signal
 import sys
+import time
 from concurrent.futures import process
 from multiprocessing import forkserver
+from pathlib import Path
 
 import pytest
+import torch
 
-from rbench.workers import INTERRUPTIONS, Workers, held
+from rbench import workers as module
+from rbench.errors import ScarceError
+from rbench.workers import INTERRUPTIONS, Spread, Workers, held, settle
 
 TASKS = [(number,) for number in range(3)]
 
@@ -98,3 +103,47 @@ def test_workers_are_forks_of_one_process_that_imported_what_is_slow(monkeypatch
     assert parent == forkserver._forkserver._forkserver_pid
     assert {"torch", "torchvision"} <= set(forkserver._forkserver._preload_modules)
     assert "scipy.stats" not in forkserver._forkserver._preload_modules
+
+
+def together(_bench, folder, count):
+    """The process and its place, once so many places have come."""
+    place = module._state["place"]
+    Path(folder, place).touch()
+    deadline = time.monotonic() + 60
+    while len(list(Path(folder).iterdir())) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return os.getpid(), place, torch.cuda.is_initialized()
+
+
+def test_each_worker_has_a_device_for_its_own_and_none_of_this_process_s_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "_initialized", True)  # a fork would inherit it, and could use no GPU
+    places = ["stand-in:0", "stand-in:1"]
+    with Workers(Spread(places), bench, 10, lambda _: None) as pool:
+        monkeypatch.setattr("rbench.memory.free", lambda: None)
+        found = set(pool.map(together, [(str(tmp_path), 2)] * 4))
+    assert sorted(place for _, place, _ in found) == places
+    assert len({process for process, _, _ in found}) == 2
+    assert not any(began for _, _, began in found)
+
+
+def test_a_place_is_the_gpu_that_cuda_means(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    for place in ("", "cpu", "cuda:1"):
+        settle(place)
+    assert chosen == ["cuda:1"]
+
+
+def full(_tick):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+
+def test_a_worker_without_memory_for_the_model_says_where():
+    with (
+        pytest.raises(
+            ScarceError, match=r"on stand-in:[01] as a worker loaded .*\(CUDA out of memory\).*fewer --workers"
+        ),
+        Workers(Spread(["stand-in:0", "stand-in:1"]), full, 10, lambda _: None) as pool,
+    ):
+        list(pool.map(times, TASKS))

@@ -11,8 +11,10 @@ from typing import Any
 
 from rbench import __version__
 from rbench.away.parcels import unpack
+from rbench.backoff import BackOff
 from rbench.catalog import source_digest
-from rbench.errors import MissingError, RbenchError, UsageError
+from rbench.errors import MissingError, RbenchError, ScarceError, UsageError
+from rbench.memory import out_of_memory
 
 Fetch = Callable[[str], bytes]
 HERE = ("RBENCH_DATA", "RBENCH_FROST", "RBENCH_DOWNLOAD")  # a node's own ones count before those of the driver
@@ -28,7 +30,6 @@ PACKAGES = (
     "imagecorruptions",
     "av",
 )
-SCARCE = ("can't allocate memory", "out of memory")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Hand:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._bench: Any = None
+        self._own = BackOff(None)
         self._passes = 0
 
     def prepare(self, data: bytes, fetch: Fetch, wanted: Mapping[str, str], environment: Mapping[str, str]) -> Answer:
@@ -62,7 +63,7 @@ class Hand:
             torch.set_num_threads(1)
             for name, value in environment.items():
                 os.environ.setdefault(name, value)
-            self._bench = unpack(data, fetch)(self._count)
+            self._own = BackOff(unpack(data, fetch)(self._count))
         except Exception as error:  # noqa: BLE001 - the driver decides
             return self._failed(error, here=True)
         return Answer(passes=self._taken())
@@ -71,7 +72,7 @@ class Hand:
         """Run the function and the arguments in a parcel; an error is the task's, but for data that this node lacks."""
         try:
             function, task = unpack(data, fetch)
-            value = function(self._bench, *task)
+            value = self._own.run(function, task)
         except Exception as error:  # noqa: BLE001 - the driver decides
             return self._failed(error, here=isinstance(error, MissingError))
         return Answer(value, self._taken())
@@ -84,6 +85,8 @@ class Hand:
         return taken
 
     def _failed(self, error: Exception, *, here: bool) -> Answer:
+        if isinstance(error, ScarceError):
+            return Answer(lost=f"on node {self._node}, {error.what}", memory=True)
         if out_of_memory(error):
             return Answer(lost=f"out of memory on node {self._node}: {error}", memory=True)
         if here and isinstance(error, RbenchError):
@@ -105,17 +108,6 @@ def agree(wanted: Mapping[str, str], got: Mapping[str, str]) -> None:
     for name, mine in wanted.items():
         if got.get(name, mine) != mine:  # what a worker lacks is missed when it is used
             raise UsageError(f"{name} is {got[name]}, the driver's is {mine}. {SAME}")
-
-
-def out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, says that there was too little memory."""
-    while error is not None:
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            return True
-        if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in SCARCE):
-            return True
-        error = error.__cause__
-    return False
 
 
 def _portable(error: Exception) -> Exception:

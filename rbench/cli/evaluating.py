@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from rbench import words
-from rbench.cli._app import app, print_rows
+from rbench.cli._app import app
 from rbench.cli.filling import UNDECIDED, alone, fill, pair, print_plan
+from rbench.cli.planning import print_one
 from rbench.errors import UsageError, unknown
 
 
@@ -23,15 +24,18 @@ def plan(
     arch: words.Arch = None,
     probe: words.Probes = None,
     backend: words.Backend = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="Load model and data, time two batches, and say the hours and the memory.")
+    ] = False,
+    batch: words.Batch = None,
+    workers: words.Workers = None,
+    device: words.Device = None,
     runs: words.Runs = None,
     data_dir: words.DataDir = None,
     as_json: words.Json = False,
     catalog: words.CatalogDir = None,
 ) -> None:
-    """List what an evaluation, or all those of a table, would run, and what is already there."""
-    from tabulate import tabulate
-
-    from rbench import api
+    """List what an evaluation, or all those of a table, would run, at what cost, and what is already there."""
     from rbench.catalog import Catalog
     from rbench.subject import of_checkpoint
 
@@ -39,15 +43,16 @@ def plan(
         "limit": limit, "seed": seed, "eps": eps, "runs": runs, "data_dir": data_dir,
         "catalog": Catalog.find(catalog or ()),
     }  # fmt: skip
-    own = {"--weights": weights, "--arch": arch, "--probe": probe, "--backend": backend}
+    own = {"--weights": weights, "--arch": arch, "--probe": probe, "--backend": backend, "--time": time}
+    means = {"batch": batch, "workers": workers, "device": device}
     if table is not None:
-        alone(table, {"--suite": suite, "--model": model, **own})
+        alone(table, {"--suite": suite, "--model": model, **own, **{f"--{name}": means[name] for name in means}})
         print_plan(table, options, as_json)
         return
     suite, model = pair("plan", suite, model)
     model, weights = of_checkpoint(model, arch, weights)
-    rows = api.plan(model, suite, weights=weights, probes=probe or (), backend=backend, **options)
-    print_rows(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
+    options |= {"model": model, "suite": suite, "weights": weights, "probes": probe or (), "backend": backend}
+    print_one(options, means, time=time, as_json=as_json)
 
 
 @app.command("eval")

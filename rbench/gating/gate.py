@@ -47,7 +47,7 @@ def gate(
     baseline: str | Path | None = None,
     images: int | None = None,
     branch: str | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     workers: int | None = 1,
     device: str | None = None,
     data_dir: str | Path | None = None,

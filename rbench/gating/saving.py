@@ -130,7 +130,7 @@ def _kept(
         subject = subject_of(catalog, model, variant, suite)
         task = task_of(catalog, suite, subject, dataset_of(suite), variant, runs_root(options.get("runs")))
         show = bool(options.get("progress"))
-        replay.write(path, dict(_made(task, _strongest(task, attacks), show)))
+        replay.write(path, dict(_made(task, _strongest(task, attacks), options.get("device"), show)))
         means = Means(options.get("batch"), options.get("workers", 1), options.get("device"), show)
         job = replay_job(task.jobs[0], suite, path)
         with sampler(task, [job], means, job.probe.block) as ask:
@@ -148,7 +148,7 @@ def _strongest(task: Task, attacks: Mapping[str, Outcomes]) -> dict[str, IntArra
     return {probe: np.flatnonzero(best == place) for place, probe in enumerate(probes)}
 
 
-def _made(task: Task, wanted: Mapping[str, IntArray], show: bool) -> "Iterator[tuple[int, Move]]":
+def _made(task: Task, wanted: Mapping[str, IntArray], device: str | None, show: bool) -> "Iterator[tuple[int, Move]]":
     """The perturbations of samples as `rbench.gating.replay` keeps them, made again by the probes that did best."""
     import torch
 
@@ -156,7 +156,8 @@ def _made(task: Task, wanted: Mapping[str, IntArray], show: bool) -> "Iterator[t
     from rbench.gating import replay
 
     jobs = {job.probe.name: job for job in task.jobs if job.probe.name in wanted and len(wanted[job.probe.name])}
-    with progress_bar(show=show) as bar, bench_of(task, [job.probe for job in jobs.values()], bar) as bench:
+    probes = [job.probe for job in jobs.values()]
+    with progress_bar(show=show) as bar, bench_of(task, probes, bar, device) as bench:
         for probe, job in jobs.items():
             chosen = wanted[probe].tolist()
             bar.begin(f"images of {probe}", 0, len(chosen))

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from rbench.away import parcels
-from rbench.away.hands import Hand, out_of_memory, versions
+from rbench.away.hands import Hand, versions
 from rbench.away.parcels import pack, unpack
 from rbench.catalog import Catalog, resolve
-from rbench.errors import MissingError, UsageError
+from rbench.errors import MissingError, ScarceError, UsageError
+from rbench.memory import out_of_memory
 from rbench.types import Call
 
 CODE = """
@@ -99,7 +100,6 @@ def test_an_error_that_does_not_travel_arrives_as_one_that_does():
         pass
 
     hand = ready()
-    hand._bench = None
     answer = hand._failed(OddError("out of luck"), here=False)
     assert type(answer.error) is RuntimeError
     assert "OddError: out of luck" in str(answer.error)
@@ -112,6 +112,8 @@ def test_an_error_that_does_not_travel_arrives_as_one_that_does():
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 GB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     ],
 )
 def test_want_of_memory_loses_the_worker_even_where_an_attack_was_blamed(error):
@@ -122,6 +124,11 @@ def test_want_of_memory_loses_the_worker_even_where_an_attack_was_blamed(error):
     assert (answer.memory, answer.error) == (True, None)
     assert "on node n1" in answer.lost
     assert not out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_a_worker_that_cannot_do_with_less_is_lost_and_says_what_was_tried():
+    answer = ready().work(*sent((partial(fails, ScarceError("out of memory: no batch of 1.", "Buy more.")), ())))
+    assert (answer.memory, answer.error, answer.lost) == (True, None, "on node n1, out of memory: no batch of 1.")
 
 
 def test_a_node_s_own_folder_of_data_counts_before_the_driver_s(monkeypatch):

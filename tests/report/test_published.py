@@ -14,7 +14,8 @@ FILES = {}
 for place in sorted((CATALOG.roots[0] / "reports" / "published").glob("*.csv")):
     with place.open(newline="") as file:
         FILES[place.stem] = list(csv.DictReader(file))
-ROWS = [row for rows in FILES.values() for row in rows]
+OTHERS = FILES["external"]  # what others measured of the same recipes
+ROWS = [row for name, rows in FILES.items() for row in rows if name != "external"]
 ANSWERED = [row for row in ROWS if row["score"]]
 suite_of = cache(CATALOG.suite)
 
@@ -44,9 +45,9 @@ def dataset(row):
 
 
 def test_every_key_is_unique_and_every_number_has_its_unit():
-    assert list(FILES) == ["awnet", "ews", "robnet", "semirobust"]
-    assert [key for key, rows in grouped(ROWS, *KEY).items() if len(rows) > 1] == []
-    for row in ROWS:
+    assert list(FILES) == ["awnet", "ews", "external", "robnet", "semirobust"]
+    assert [key for key, rows in grouped(ROWS + OTHERS, *KEY).items() if len(rows) > 1] == []
+    for row in ROWS + OTHERS:
         assert row["unit"] == UNITS.get(row["metric"], "%")
         if not row["value"]:
             assert (row["metric"], row["note"]) == ("epochs_to_converge", "- = no trial converged")
@@ -134,13 +135,15 @@ def test_stronger_attacks_find_more_in_ews():
 
 
 def test_every_card_exists_for_the_dataset_of_its_rows():
-    for name, rows in grouped([row for row in ROWS if row["card"]], "card").items():
+    for name, rows in grouped([row for row in ROWS + OTHERS if row["card"]], "card").items():
         assert {dataset(row) for row in rows} == {CARDS[name[0]].dataset}
 
 
 def test_every_score_asks_what_the_row_prints():
     """Its suite, dataset, radius, attack and metric, and whether it is the other one of accuracy and error."""
-    for (score, *_), rows in grouped(ANSWERED, "score", "threat", "metric").items():
+    for (score, *_), rows in grouped(
+        [*ANSWERED, *(row for row in OTHERS if row["score"])], "score", "threat", "metric"
+    ).items():
         inverse, suite, spec = asked(score)
         assert {dataset(row) for row in rows} == {suite.dataset}, score
         kind = spec.use.removeprefix("rbench.metrics:")

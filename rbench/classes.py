@@ -16,7 +16,7 @@ from rbench.types import Suite
 
 
 @contextmanager
-def fitting(subject: Subject, suite: Suite, dataset: Dataset) -> Iterator[None]:
+def of_its_classes(subject: Subject, suite: Suite, dataset: Dataset) -> Iterator[None]:
     """Turn the `ModelError` of a model whose classes are not the dataset's into the one that says how to mend it.
 
     Only a model that has failed is looked at: what fits costs nothing.

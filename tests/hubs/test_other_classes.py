@@ -6,8 +6,8 @@ from torch import nn
 
 import rbench
 from rbench.catalog import Catalog
+from rbench.classes import of_its_classes
 from rbench.errors import ModelError
-from rbench.fits import fitting
 from rbench.sources import dataset_of
 from rbench.subject import Subject
 from rbench.types import Call, ModelCard
@@ -83,5 +83,5 @@ def test_a_collection_whose_metadata_say_nothing_of_classes_is_told_of_weights(t
     subject = Subject("net", "", None, card=ModelCard("net", title, Call("a:b"), "digits"), module=module)
     spec = Catalog.find().suite("digits-linf")
     sentence = f"^{title} tells 1,000 classes apart.* has 10. {remedy}"
-    with pytest.raises(ModelError, match=sentence), fitting(subject, spec, dataset_of(spec)):
+    with pytest.raises(ModelError, match=sentence), of_its_classes(subject, spec, dataset_of(spec)):
         raise ModelError("the first look")

@@ -1,0 +1,1 @@
+"""What evaluations cost before they are run: passes on paper, seconds from timed batches."""
