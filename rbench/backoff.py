@@ -22,7 +22,8 @@ class BackOff:
 
     Tasks of the engine are a job and a group of blocks. Once a batch of them does not fit, half as many samples are
     taken at a time, of this group and of all that follow: the blocks that are left are run again, those done are not.
-    Every sample has its own random numbers, so that only rounding can tell.
+    Every sample has its own random numbers, so that only rounding can tell; an attack in someone's own file may break
+    that by drawing from torch's own generator.
     """
 
     def __init__(self, bench: Any) -> None:
@@ -89,8 +90,13 @@ def smaller(bench: Any, batch: int) -> Any:
 
 def begun(prepare: Callable[[Callable[[int], None]], Any], tick: Callable[[int], None], place: str) -> BackOff:
     """The bench that `prepare(tick)` makes; raises `ScarceError` if its place has no memory for it."""
+    return BackOff(made(prepare, tick, place))
+
+
+def made(prepare: Callable[[Callable[[int], None]], Any], tick: Callable[[int], None], place: str) -> Any:
+    """What `prepare(tick)` makes, such as a bench; raises `ScarceError` if its place has no memory for it."""
     try:
-        return BackOff(prepare(tick))
+        return prepare(tick)
     except Exception as error:
         if not memory.out_of_memory(error):
             raise

@@ -96,7 +96,19 @@ class Means:
         if size != "auto":
             return size
         begun: int | None = run.settings().get("batch")
+        if begun is None and source.device.startswith("cuda") and self._crowded(workers):
+            raise UsageError(
+                "--batch auto measures a GPU that one worker has for itself; name a number where several share it."
+            )
         return begun or auto(source, n, workers, bar)
+
+    def _crowded(self, workers: int) -> bool:
+        """Whether several workers share a GPU."""
+        from rbench.workers import Spread
+
+        if self.engine.away:
+            return (self.engine.gpus or 1.0) < 1
+        return workers > 1 and not isinstance(workers, Spread)
 
 
 @dataclass(frozen=True)

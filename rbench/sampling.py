@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rbench.backoff import made
 from rbench.catalog import resolve
 from rbench.errors import UsageError
 from rbench.evaluating import Means, Task, source_of
@@ -63,15 +64,17 @@ def sampler(task: Task, jobs: Sequence[Job], means: Means, size: int) -> Iterato
     Raises `ModelError` and `AttackError` for what misbehaves.
     """
     from rbench.bench import set_up
+    from rbench.classes import of_its_classes
 
     place = device_of(means.device, task.subject.module)
     parts = task.suite, task.subject, task.surrogates, task.dataset.digest, task.variant.seed, place
     count = means.workers_on(task.subject, place)
     source = source_of(*parts)
-    with progress_bar(show=means.progress) as bar, undisturbed(task.subject.module, place):
+    fits = of_its_classes(task.subject, task.suite, task.dataset)
+    with progress_bar(show=means.progress) as bar, undisturbed(task.subject.module, place), fits:
         batch = means.batch_for(task.run, source, task.n, count, bar) or size
         prepare = partial(set_up, source, [job.probe for job in jobs], task.n, batch)
-        bench = prepare(bar.tick)
+        bench = made(prepare, bar.tick, place)
         with Workers(count, prepare, bench, bar.tick) as pool:
             yield Sampler({job.probe.name: job for job in jobs}, pool, count, batch, task.n, bar)
 

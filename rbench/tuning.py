@@ -63,7 +63,7 @@ def auto_batch(model: nn.Module, x: Tensor, most: int) -> tuple[int, str]:
         size = largest(partial(_with_room, model, x), most)
         bound = "as much as there is for a worker" if size == most else "the largest whose backward pass fits"
         return size, f"{bound} on {torch.cuda.get_device_name(x.device)}"
-    sizes = [size for size in SIZES if size <= most] or [SIZES[0]]
+    sizes = [size for size in SIZES if size <= most] or [most]
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     return fastest(partial(_pass, model, x), sizes, clock), f"the fastest of {', '.join(map(str, sizes))}"
 

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from rbench import subject
+from rbench.away.engines import LOCAL, Engine
+from rbench.errors import UsageError
+from rbench.evaluating import Means
 from rbench.subject import Subject, device_of, workers_for
 from rbench.workers import Spread
 
@@ -63,3 +66,25 @@ def test_a_gpu_that_is_not_there_is_refused(gpus):
 def test_a_module_stays_where_it_is(gpus):
     gpus(4)
     assert workers_for(4, Subject("net", "digest", None, module=torch.nn.Identity()), "cuda") == 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "engine", "refused"),
+    [
+        (4, LOCAL, True),
+        (1, LOCAL, False),
+        (Spread(["cuda:0", "cuda:1"]), LOCAL, False),
+        (4, Engine("ray"), False),
+        (4, Engine("ray", gpus=0.5), True),
+    ],
+)
+def test_auto_measures_no_gpu_that_several_share(workers, engine, refused, monkeypatch):
+    monkeypatch.setattr("rbench.evaluating.auto", lambda *_: 7)
+    means, source = Means("auto", 4, "cuda", False, engine), SimpleNamespace(device="cuda")
+    fresh, begun = (SimpleNamespace(settings=lambda kept=kept: kept) for kept in ({}, {"batch": 5}))
+    assert means.batch_for(begun, source, 10, workers, None) == 5
+    if refused:
+        with pytest.raises(UsageError, match="name a number where several share it"):
+            means.batch_for(fresh, source, 10, workers, None)
+    else:
+        assert means.batch_for(fresh, source, 10, workers, None) == 7

@@ -167,3 +167,7 @@ def test_a_pass_is_tried_beside_what_an_attack_holds_and_with_memory_to_spare(mo
 
     tuning._with_room(model, x, 5)
     assert asked[-1] == 5
+
+
+def test_a_batch_on_a_cpu_is_no_larger_than_it_may_be():
+    assert auto_batch(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.rand(3, 3, 2, 2), 3)[0] == 3

@@ -6,12 +6,15 @@ Kim, "Torchattacks: a PyTorch repository for adversarial attacks", 2020.
 """
 
 import inspect
+import random
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +30,7 @@ from rbench.types import Threat, fraction
 EPS = ("eps", "max_epsilon")  # as its attacks call the radius; one that has neither knows no ball
 FROM_THREAT = ("model", *EPS, "norm", "seed", "n_classes", "device", "verbose")
 WRAPPERS = ("MultiAttack", "LGV")  # made of other attacks, or of data
+REL, ABS = 1e-5, 1e-6  # what the referee allows beyond the ball, for rounding
 Attack = Callable[..., Tensor]
 
 
@@ -56,7 +60,7 @@ def attack(name: str) -> Attack:
     ) -> Tensor:
         settings = {**_of_threat(name, kind, threat, model, x, rng), **_numbers(args, own)}
         asked = _Recorded(model, x, y, threat) if best else _Asked(model, x)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _seeded(rng.integer()):
             warnings.simplefilter("ignore")  # an old package on a new Python
             x_adv: Tensor = mended(kind, name, mend)(asked, **settings)(x, y).detach()
         if not _knows_eps(kind):
@@ -66,6 +70,19 @@ def attack(name: str) -> Attack:
     adapted.__name__ = name
     adapted.__signature__ = _signature(own)  # type: ignore[attr-defined]  # read when arguments are bound
     return adapted
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the generators of numpy and Python, from which Pixle, OnePixel and others draw; torch's is seeded before."""
+    before = np.random.get_state(), random.getstate()  # noqa: NPY002 - the package draws from the global one
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before[0])  # noqa: NPY002
+        random.setstate(before[1])
 
 
 def _kind(name: str) -> type[Any]:
@@ -145,14 +162,14 @@ class _Recorded(_Asked):
     def better(self, x_adv: Tensor) -> Tensor:
         """What was returned, or what was remembered where that has less margin."""
         self._see(x_adv, super().forward(x_adv))
-        return self._image
+        return torch.where(self._margin.isfinite()[:, None, None, None], self._image, x_adv)
 
     def _see(self, image: Tensor, logits: Tensor) -> None:
         if image.shape != self._image.shape:
             return  # a part of the batch: whose images these are is not known
         order = torch.inf if self._ball.norm == "linf" else 2
         delta = (image - self._ball.x).flatten(1)
-        inside = (delta.norm(p=order, dim=1) <= self._ball.radius * (1 + 1e-6)) & (image.flatten(1).amax(1) <= 1)
+        inside = (delta.norm(p=order, dim=1) <= self._ball.radius * (1 + REL) + ABS) & (image.flatten(1).amax(1) <= 1)
         margin = margin_of(logits, self._y)
         better = inside & (image.flatten(1).amin(1) >= 0) & (margin < self._margin)
         self._margin = torch.where(better, margin, self._margin)

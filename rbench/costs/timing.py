@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rbench.bench import Bench, Source, load_images, set_up
 from rbench.costs.forecast import Pair, Timed
 from rbench.errors import UsageError
+from rbench.memory import out_of_memory
 from rbench.referee import logits_of
 from rbench.types import Probe
 
@@ -48,7 +49,9 @@ def timed(source: Source, wanted: Wanted, n: int, batch: int | None) -> Timed:
         judging = _pair(bench, lambda: logits_of(bench.model, x, bench.dataset.classes), len(x))
         plain = _making(bench, None, n)
         making = {probe.name: _making(bench, probe, n) if probe.data else plain for probe in wanted.probes}
-    except torch.OutOfMemoryError as error:
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
         size = f"a batch of {batch}" if batch else "a batch"
         raise UsageError(f"{size} does not fit {source.device}; name a smaller --batch.") from error
     return Timed(bench.batch, str(bench.device), judging, forwards, gradients, making, held)

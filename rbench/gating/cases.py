@@ -94,6 +94,8 @@ class Case:
     def see(self, samples: IntArray, errors: Mapping[str, FloatArray], margins: Mapping[str, FloatArray]) -> None:
         """Take the candidate's errors and margins by the probes it `asks` for, on images in their order."""
         wanted = self.left[samples]
+        if not wanted.any():
+            return  # drawn for another score
         samples = samples[wanted]
         parts = [self._free[n][samples] if n in self._free else errors[n][wanted] for n in self.parts]
         self.after[samples] = snapshot.errors_of(parts, self.how)

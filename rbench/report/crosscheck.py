@@ -43,7 +43,7 @@ def crosscheck_page(found: Crosscheck) -> str:
 def _row(stage: Stage, *, first: bool) -> list[str]:
     name = [stage.attack if first else "", stage.change]
     if stage.refused:
-        return [*name, "-", "-", "-", "-", "refused", "-", "-"]
+        return [*name, "-", "-", "-", "-", "not counted", "-", "-"]
     apart = len(stage.native_only) + len(stage.theirs_only)
     counts = (f"{stage.n - apart} of {stage.n}", len(stage.both), len(stage.native_only), len(stage.theirs_only), 0)
     far = [f"{mean:.4f}" for mean in stage.distances] if stage.distances else ["-", "-"]
@@ -54,7 +54,7 @@ def _explained(group: Sequence[Stage]) -> str:
     """For each sample that only one side fooled, the change after which both agree about it for good."""
     first, *later = group
     if first.refused or any(stage.refused for stage in later):
-        return f"**{first.attack}**: refused by the referee: {next(s.refused for s in group if s.refused)}"
+        return f"**{first.attack}**: not counted, since a side broke off: {next(s.refused for s in group if s.refused)}"
     open_now = _apart(first)
     if not open_now:
         return f"**{first.attack}**: the same images fall.{_new(first, later)}{_far(group)}"

@@ -1,10 +1,13 @@
 """Cross-checks: the same questions asked by the native attacks and by another package's."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rbench import planner
 from rbench.agreement import Agreement, Crosscheck, Stage, compare, stage
@@ -74,18 +77,20 @@ def crosscheck_all(
     stages: list[Stage] = []
     with data_source(data_dir, download=False):
         subject, dataset = subject_of(catalog, model, Variant(), spec), dataset_of(spec)
+        far = math.ceil(math.sqrt(dataset.images(np.arange(1)).size))
         for pair in pairs:
-            task = task_of(catalog, _suite(spec, pair), subject, dataset, variant, root)
+            task = task_of(catalog, _suite(spec, pair, far), subject, dataset, variant, root)
             stages += _stages(pair, task, means)
-    command = planner.command(suite, subject.name, variant).replace("rbench eval", "rbench check")
-    versions = {name: version(name) for name in ("torchattacks", "torch")}
+    name = model if isinstance(model, str) else subject.name
+    command = planner.command(suite, name, variant).replace("rbench eval", "rbench check")
+    versions = {package: version(package) for package in ("torchattacks", "torch")}
     where = f"{subject.name}, {spec.dataset}, {spec.rules.norm} eps = {spec.rules.eps}"
     return Crosscheck(where, task.n, seed, f"{command} --backend torchattacks", versions, tuple(stages))
 
 
-def _suite(spec: Suite, pair: Pair) -> Suite:
-    """A suite of the clean images and, for each stage of a pair, of both sides."""
-    threat = Threat(*pair.threat) if pair.threat else spec.rules
+def _suite(spec: Suite, pair: Pair, far: int) -> Suite:
+    """A suite of the clean images and, for each stage of a pair, of both sides; `far` is the diagonal of the box."""
+    threat = Threat(pair.threat[0], str(max(int(pair.threat[1]), far))) if pair.threat else spec.rules
     probes = [Probe("clean", block=BLOCK)]
     for index, (_, native, theirs, block) in enumerate(pair.stages()):
         if _asked(pair, index) == index:

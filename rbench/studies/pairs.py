@@ -10,7 +10,7 @@ from typing import Any
 
 from rbench.types import Call
 
-FAR = ("l2", "56")  # longer than the diagonal of a box of 3,072 values: no image is out of it
+FAR = ("l2", "56")  # no image of 3,072 values is out of it; for larger ones it grows
 STEPS = 20
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -160,3 +161,31 @@ def test_their_autoattack_takes_ten_steps(small_net):
     parts = torchattacks.AutoAttack(small_net, eps=0.1)._autoattack.attacks
     assert [getattr(part, "steps", part.__class__.__name__) for part in parts] == [10, 10, 10, "Square"]
     assert resolve("torchattacks:AutoAttack").third_party == "torchattacks"
+
+
+@pytest.mark.parametrize("eps", ["1/255", "2/255", "4/255"])
+def test_the_best_image_fools_no_fewer_than_the_last_in_small_balls(eps):
+    """Images on the border are in the ball but for rounding: as the referee has it."""
+    torch.manual_seed(0)
+    x = torch.randint(0, 256, (20, 3, 32, 32)) / 255
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))
+    with torch.no_grad():
+        net[1].bias += torch.tensor([0.1, 0.0]) - net(x).mean(0)  # most are right, and not by much
+    right = net(x).argmax(1) == 0
+    x = x[right]
+    last, best = (run("PGD", net, x, Threat("linf", eps), steps=3, best=best) for best in (False, True))
+    fallen = sum(fooled(net, last))
+    assert 0 < fallen <= sum(fooled(net, best))
+
+
+@pytest.mark.parametrize("name", ["Pixle", "OnePixel"])
+def test_attacks_that_draw_from_numpy_are_seeded_and_leave_it_as_it_was(name):
+    x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    args = {"restarts": 2, "max_iterations": 3} if name == "Pixle" else {"steps": 2, "popsize": 4}
+    np.random.seed(7)  # noqa: NPY002 - the global generator is what this is about
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    one = run(name, Linear(0.45), x, FAR, **args)
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+    np.random.seed(8)  # noqa: NPY002
+    assert torch.equal(one, run(name, Linear(0.45), x, FAR, **args))
+    assert not torch.equal(one, x)

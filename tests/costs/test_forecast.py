@@ -13,7 +13,7 @@ from rbench.cli.planning import lasting, lines, table
 from rbench.costs.forecast import Left, Timed, forecast
 from rbench.costs.paper import cost
 from rbench.costs.timing import memory
-from rbench.errors import UsageError
+from rbench.errors import ModelError, UsageError
 from rbench.planning import TimedPlan
 from rbench.types import Call, Probe
 
@@ -105,7 +105,7 @@ def test_a_plan_is_timed_without_a_trace(suite, tmp_path, capsys):
     assert told["forecasts"][0]["timed"]["memory"] > 0
     assert [row["probe"] for row in told["jobs"]] == ["clean", "first", "second"]
     assert cli.run([*words[:-1], "auto"]) == 0
-    assert "two batches of 10" in capsys.readouterr().out  # 25 images give two workers no four batches of more
+    assert "two batches of 4" in capsys.readouterr().out  # 25 images give two workers no four batches of more
 
 
 def test_views_are_timed_without_gradients_and_both_models(tmp_path, monkeypatch, small_net):
@@ -127,3 +127,15 @@ def test_times_in_words():
     assert [lasting(s) for s in (0.012, 59.4, 61, 599.4, 3000, 7300)] == [
         "0.012 s", "59 s", "1 min 1 s", "9 min 59 s", "50 min", "2.0 h",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_a_batch_that_does_not_fit_is_told_to_be_smaller(error, monkeypatch, tmp_path):
+    def scarce(*_):
+        raise ModelError("the model fails on images") from error
+
+    monkeypatch.setattr("rbench.costs.timing.logits_of", scarce)
+    with pytest.raises(UsageError, match="a batch of 9 does not fit cpu; name a smaller --batch"):
+        rbench.timed_plan("at-digits", "digits-linf", probes=("clean",), limit=9, batch=9, device="cpu", runs=tmp_path)

@@ -132,6 +132,15 @@ def test_cheap_attacks_alone_prove_a_drop_and_never_that_there_is_none():
     assert case.by == "proof"
 
 
+def test_a_score_that_draws_nothing_waits_while_images_are_drawn_for_another():
+    case = case_of(4, 0, 0.05)
+    case.know({"cheap": np.zeros(4)})
+    assert (case.asks, case.left.any()) == ((), False)
+    case.see(np.arange(2), {}, {})
+    assert not case.passes  # that takes the full attack
+    assert not case.known.any()
+
+
 def test_ends_by_hand():
     case = case_of(100, 10, 0.05)
     cheap(case, np.zeros(100))

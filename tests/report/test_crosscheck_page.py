@@ -58,6 +58,6 @@ def test_agreement_distances_and_refusals():
     assert "- **FGSM**: the same images fall." in text
     assert row(text, "| CW")[-2:] == ["0.2500", "0.3333"]
     assert "- **CW**: the same images fall. Mean distances, theirs less native, line by line: +0.0833." in text
-    assert row(text, "| PGD")[2:7] == ["-", "-", "-", "-", "refused"]
-    assert "- **PGD**: refused by the referee: [RB102] attack 'x' left the ball." in text
+    assert row(text, "| PGD")[2:7] == ["-", "-", "-", "-", "not counted"]
+    assert "- **PGD**: not counted, since a side broke off: [RB102] attack 'x' left the ball." in text
     assert "- **CW**: `rbench.attacks.cw:cw` (steps = 5) and `torchattacks:CW` (no arguments)" in text
