@@ -36,10 +36,10 @@ def test_a_damaged_checkpoint_on_the_shelf_is_noticed(tmp_path):
 @pytest.mark.parametrize("name", ["fgsm", "pgd20"])
 def test_batches_of_7_64_and_500_give_the_same_flags_in_float64(name):
     data = digits("test")
-    x, y = torch.from_numpy(data.pixels).double() / 255, torch.from_numpy(data.labels)
+    x, y = torch.from_numpy(data.pixels[:250]).double() / 255, torch.from_numpy(data.labels[:250])
     model = rbench.load_model("at-digits").double().requires_grad_(False)
     flags = [success_flags(model, x, y, SUITE.threat, name, batch) for batch in BATCHES]
-    assert 10 < flags[0].sum() < 250
+    assert 10 < flags[0].sum() < 125
     assert torch.equal(flags[0], flags[1])
     assert torch.equal(flags[0], flags[2])
 

@@ -6,10 +6,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rbench.analysis.information import class_conditional
 from rbench.analysis.measured import Blocks, Variant
 from rbench.errors import UsageError
 from rbench.models.splits import layers_of
+from rbench.statistics.information import class_conditional
 
 
 def dependence(

@@ -11,11 +11,11 @@ from torch import nn
 from rbench import analysis, studies
 from rbench.analysis.dependence import dependence, outputs
 from rbench.analysis.distance import distance
-from rbench.analysis.information import class_conditional
 from rbench.analysis.measured import measured
 from rbench.catalog import Catalog
 from rbench.cli import run as command
 from rbench.errors import UsageError
+from rbench.statistics.information import class_conditional
 
 
 class Chain(nn.Module):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
-from rbench.analysis import information
-from rbench.analysis.information import Information, class_conditional, edge
 from rbench.errors import UsageError
+from rbench.statistics import information
+from rbench.statistics.information import Information, class_conditional, edge
 
 
 def gaussian(count, rho, seed=0, dimensions=1):
