@@ -109,6 +109,8 @@ def analyse(
         options=parsed(option or (), "--option rho=0.7"),
     )  # fmt: skip
     typer.echo(found.protocol, err=True)
+    if found.doubt:
+        typer.echo(found.doubt, err=True)
     typer.echo(found.folder)
 
 

@@ -26,6 +26,7 @@ SPANS = np.linspace(1.0, 3.0, 10)  # the ensemble's widths, in multiples of the 
 WIDTH = 2.0  # the least width, in standard deviations times sqrt(r) N^(-1/(2(1 + r)))
 FLOOR, POINTS, SMOOTH, SCALE, SEED = 1e-3, 500, 0.4, 18.0, 3334  # of the authors of "Semirobust subnetworks"
 DOUBTFUL, SMALL, NEAR = 0.1, 0.05, 0.9
+SHUFFLES = 8  # of which the first is `null`, and all give `spread`
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,28 @@ class Information:
     """An estimate in bits of the mutual information of `samples` pairs, with its doubt.
 
     `null` is what the estimator makes of the same samples when y is shuffled, so that there is nothing to find: the
-    bias of too few samples. No estimate exceeds `ceiling`, log2 of the samples.
+    bias of too few samples. `spread` is the standard deviation of that over shuffles: of few samples an estimate
+    without bias is as far from the truth. No estimate exceeds `ceiling`, log2 of the samples.
     """
 
     bits: float
     null: float
     ceiling: float
     samples: int
+    spread: float = 0.0
 
     @property
     def warning(self) -> str:
         """Why the number must not be taken at its face value, as a sentence; empty if it may be."""
-        biased = self.null > max(SMALL, DOUBTFUL * self.bits)
-        if not biased and self.bits <= NEAR * self.ceiling:
+        harmless, bias = max(SMALL, DOUBTFUL * self.bits), abs(self.null)
+        loose = bias <= harmless < bias + 2 * self.spread
+        if bias <= harmless and not loose and self.bits <= NEAR * self.ceiling:
             return ""
+        around = f", {2 * self.spread:.2f} more or less" if loose else ""
         return (
-            f"{self.samples} samples are too few: where nothing is to be found they give {self.null:.2f} bits, here "
-            f"{self.bits:.2f}, and never more than {self.ceiling:.2f}; take more samples, or fewer dimensions."
+            f"{self.samples} samples are too few: where nothing is to be found they give {self.null:.2f} bits"
+            f"{around}, here {self.bits:.2f}, and never more than {self.ceiling:.2f}; take more samples, or fewer "
+            "dimensions."
         )
 
     def __str__(self) -> str:
@@ -76,12 +82,11 @@ def edge(x: npt.ArrayLike, y: npt.ArrayLike, *, published: bool = False, seed: i
         raise UsageError("mutual information needs finite samples; some are NaN or infinite.")
     rng = np.random.default_rng(seed)
     left, right, weights = _published(a, b, rng) if published else _ensemble(a, b, rng)
-    shuffled = rng.permutation(len(a))
-    estimate, null = (
+    estimate, *nulls = (
         float(weights @ [_bits(i, j[order], published=published) for i, j in zip(left, right, strict=True)])
-        for order in (slice(None), shuffled)
+        for order in (np.arange(len(a)), *(rng.permutation(len(a)) for _ in range(SHUFFLES)))
     )
-    return Information(estimate, null, math.log2(len(a)), len(a))
+    return Information(estimate, nulls[0], math.log2(len(a)), len(a), float(np.std(nulls, ddof=1)))
 
 
 def class_conditional(
@@ -100,7 +105,8 @@ def class_conditional(
     parts = [edge(a[classes == kind], b[classes == kind], published=published, seed=seed) for kind in kinds]
     shares = counts / counts.sum()
     bits, null, ceiling = (shares @ np.array([(part.bits, part.null, part.ceiling) for part in parts])).tolist()
-    return Information(bits, null, ceiling, int(counts.min()))
+    spread = float(np.linalg.norm(shares * [part.spread for part in parts]))  # classes are independent
+    return Information(bits, null, ceiling, int(counts.min()), spread)
 
 
 def _table(values: npt.ArrayLike) -> FloatArray:

@@ -41,6 +41,16 @@ class Analysis:
         """The data."""
         return self.drawing.frame
 
+    @property
+    def doubt(self) -> str:
+        """How many of the numbers must not be taken at their face value, and why the worst must not; else empty."""
+        frame = self.frame
+        doubted = frame[frame.doubt != ""] if "doubt" in frame else frame[:0]
+        if not len(doubted):
+            return ""
+        worst = doubted.loc[doubted.null.idxmax(), "doubt"]
+        return f"{len(doubted)} of {len(frame)} numbers are in doubt, such as: {worst}"
+
 
 def analyse(
     name: str,

@@ -36,6 +36,8 @@ def teachers_of(
 ) -> tuple[Teacher, ...]:
     """The teachers that an objective names, on a device; in a `rehearsal` those without weights are not trained.
 
+    A file of weights that the objective names must be there even then.
+
     Raises `UsageError` for a teacher of another dataset or number of classes, `MissingError` for one without weights.
     """
     found = catalog or Catalog.find() if asked else None
@@ -54,7 +56,7 @@ def _loaded(asked: Taught, catalog: Catalog, dataset: str, rehearsal: bool) -> T
     try:
         subject = subject_of(catalog, asked.model, Variant(weights_file=asked.weights), None)
     except MissingError as error:
-        if card is None or not rehearsal:
+        if card is None or asked.weights is not None or not rehearsal:
             raise MissingError(f"teacher {asked.model!r}: {error}") from error
         return Teacher(name, "", load_model(card, None))
     return Teacher(name, subject.digest, subject.load())

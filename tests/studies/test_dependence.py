@@ -115,8 +115,9 @@ def test_dependence_and_distance_by_the_command_line(tmp_path, capsys):
     words = ["--model", f"at-digits@{file}", "--model", "at-digits", "--suite", "digits-linf", "--limit", "100"]
     options = ["--option", "against=at-digits", "--option", "f_b=4"]
     assert command(["analyse", "distance", *words, *options, "--out", str(tmp_path)]) == 0
-    assert command(["analyse", "dependence", *words, "--option", "last=1", "--out", str(tmp_path)]) == 0
     capsys.readouterr()
+    assert command(["analyse", "dependence", *words, "--option", "last=1", "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
     pairs = pd.read_csv(tmp_path / "distance.csv")
     assert list(pairs.condition) == ["clean", "corrupted", "adversarial"] * 2
     assert (pairs.difference[3:] == 0).all()
@@ -128,6 +129,7 @@ def test_dependence_and_distance_by_the_command_line(tmp_path, capsys):
     shared = pd.read_csv(tmp_path / "dependence.csv")
     assert list(shared.child.unique()) == ["classifier"]
     assert shared.doubt.str.contains("too few").all()  # 100 images are about 10 of a class
+    assert f"6 of 6 numbers are in doubt, such as: {shared.doubt[shared.null.idxmax()]}" in told
     for name in ("distance", "dependence"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
         assert (tmp_path / f"{name}.pdf").read_bytes()[:4] == b"%PDF"

@@ -237,6 +237,8 @@ def test_a_rehearsal_needs_no_trained_teacher(card, distilled, shelf_of_teachers
     catalog = Catalog.find([shelf_of_teachers])
     found = prepare(card, changed(distilled, robust="untrained"), 0, catalog=catalog, rehearsal=True)
     assert torch.isfinite(step(found, 0, 0, [batch_of(found)], 12)).all()
+    with pytest.raises(MissingError, match="no checkpoint nowhere"):  # a file that is named must be there even then
+        prepare(card, changed(distilled, robust_weights="nowhere.safetensors"), 0, catalog=catalog, rehearsal=True)
 
 
 def test_smoothed_labels_are_refused(card, distilled):
