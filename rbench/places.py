@@ -1,6 +1,6 @@
 """What fills the cells of a table: which score of which model, and what a paper prints there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,6 +33,7 @@ def placed(catalog: Catalog, spec: TableSpec) -> dict[tuple[str, str], Place]:
     file = str(catalog.files("tables").get(spec.name, f"table {spec.name!r}"))
     numbers = sources(catalog.published(spec.published), spec, file) if spec.published else {}
     suite_of, card_of = cache(catalog.suite), cache(catalog.model)
+    suites, models = catalog.files("suites"), catalog.files("models")
     found = {}
     for line in spec.lines:
         for head in spec.heads:
@@ -42,6 +43,8 @@ def placed(catalog: Catalog, spec: TableSpec) -> dict[tuple[str, str], Place]:
                 found[line.key, head.key] = Place(printed=number.printed)
                 continue
             suite, _, name = score.partition(":")
+            _known("suite", suite, suites, f"{file}: column {head.key!r}")
+            _known("model", model, models, f"{file}: row {line.key!r}")
             spec_of_score = score_of(suite_of(suite), name, f"{file}: {score!r}")
             _check(head, spec_of_score, number, file)
             card = card_of(model)
@@ -61,6 +64,11 @@ def score_of(suite: Suite, name: str, place: str) -> ScoreSpec:
     if score is None:
         raise unknown("score", name, [score.name for score in suite.scores], place)
     return score
+
+
+def _known(kind: str, name: str, names: Collection[str], place: str) -> None:
+    if name not in names:
+        raise unknown(kind, name, names, place)
 
 
 def _check(head: TableColumn, score: ScoreSpec, number: Source, file: str) -> None:

@@ -12,6 +12,7 @@ Stubs = Sequence[tuple[str, ...]]
 NARROW = 3  # columns with intervals that fit one column of a page
 PAGE = 44  # lines of rows and caption together that fit a page, below the headings
 LETTERS = {True: 100, False: 48}  # in a line of the caption of a table that spans the page, and of one that does not
+GAP = r"\setlength{\belowcaptionskip}{5pt}"  # article has none, and the first rule would touch the caption
 _SHRINK = r"""\setlength{\tabcolsep}{3pt}
 \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
 """
@@ -84,6 +85,7 @@ def _table(sheet: Sheet, strips: Sequence[Strip], index: Stubs, rows: range) -> 
     body = _ruled(body.replace(f" & {JOINED}", ""), stubs)
     body = _spanned(body, sheet, strips, stubs) if detailed(sheet) else body
     body = _before(body, r"\begin{tabular}", f"{SETUP}\n") if letters[0].startswith("S") else body
+    body = _before(body, r"\caption", f"{GAP}\n")
     body = _before(body, r"\caption", "\\addtocounter{table}{-1}\n") if rows.start else body
     return _shrunk(body) if _fitted(sheet) else body
 

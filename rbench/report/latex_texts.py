@@ -28,7 +28,8 @@ def escape(text: str) -> str:
     escaped = text.replace("\\", "\0").translate(_ESCAPES).replace("\0", r"\textbackslash{}")
     for symbol, command in _SYMBOLS.items():
         escaped = escaped.replace(symbol, command)
-    return re.sub("`([^`]+)`", r"\\texttt{\1}", escaped)
+    powers = re.sub(r"\b(\d+)\\textasciicircum\{\}(\d+)", r"$\1^{\2}$", escaped)
+    return re.sub("`([^`]+)`", r"\\texttt{\1}", powers)
 
 
 def heading_of(sheet: Sheet, column: Column, *, stacked: bool) -> str:

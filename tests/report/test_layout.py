@@ -223,6 +223,20 @@ def test_a_wrong_table_gets_file_key_and_nearest_match(shelf, tmp_path, mistake)
         collect(catalog, catalog.table("mine"), tmp_path, Variant())
 
 
+@pytest.mark.parametrize(
+    ("columns", "model", "sentence"),
+    [
+        ("digits-linf:clean", "at-digit", "model named 'at-digit' in {}: row 'at-digit'. Did you mean 'at-digits'?"),
+        ("digits-lin:clean", "at-digits", "suite named 'digits-lin' in {}: column 'digits-lin:clean'. Did you mean"),
+        ("digits-linf:clear", "at-digits", "score named 'clear' in {}: 'digits-linf:clear'. Did you mean 'clean'?"),
+    ],
+)  # fmt: skip
+def test_a_wrong_model_suite_or_score_of_a_table_gets_its_file(shelf, tmp_path, columns, model, sentence):
+    catalog = shelf(f'title = "A table"\nmodels = ["{model}"]\ncolumns = ["{columns}"]\n')
+    with pytest.raises(UsageError, match=re.escape(sentence.format(tmp_path / "reports" / "mine.toml"))):
+        placed(catalog, catalog.table("mine"))
+
+
 def test_a_column_must_rank_as_its_scores_do(shelf):
     catalog = shelf(TABLE.replace('better = "lower"', 'better = "higher"'))
     with pytest.raises(UsageError, match="better = 'higher', but its score says 'lower'"):

@@ -125,6 +125,7 @@ def test_a_count_that_differs_leaves_the_heading(sheet):
     ("text", "expected"),
     [
         ("50% & $5 #1_a {x}", r"50\% \& \$5 \#1\_a \{x\}"),
+        ("2^20 is `2^10` twice", r"$2^{20}$ is \texttt{$2^{10}$} twice"),
         ("a\\b~^", r"a\textbackslash{}b\textasciitilde{}\textasciicircum{}"),
     ],
 )

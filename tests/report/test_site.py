@@ -75,6 +75,18 @@ def test_models_are_ranked_by_the_score_of_most_probes_and_empty_rows_come_last(
     assert first == {"Model": "ascending", "Clean": "descending", "Worst": "descending", "Fog": "ascending"}
 
 
+def test_a_score_that_no_model_has_ranks_nothing_and_gaps_go_by_the_next_score(tmp_path):
+    catalog = handmade.shelf(tmp_path / "shelf")
+    for model, clean in (("alpha", 3), ("beta", 9), ("gamma", 5)):
+        handmade.run(catalog, tmp_path / "runs", model, {"clean": clean})
+    ranked = _board(parse(files(catalog, tmp_path / "runs")["index.html"]))
+    assert list(cells(ranked)) == ["beta", "gamma", "alpha"]
+    assert [head.text.split()[0] for head in ranked.every("th") if "aria-sort" in head.attributes] == ["Clean"]
+    handmade.run(catalog, tmp_path / "runs", "alpha", {"clean": 3, "pgd20": 1})
+    ranked = _board(parse(files(catalog, tmp_path / "runs")["index.html"]))
+    assert list(cells(ranked)) == ["alpha", "beta", "gamma"]  # what lacks the score stands below, by its clean accuracy
+
+
 def test_doubt_is_marked_explained_and_said_in_words(board, pages):
     worst = cells(board)["beta"][1]
     assert worst.text.startswith("70.0 ‡ (unreliable)")

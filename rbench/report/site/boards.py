@@ -207,18 +207,24 @@ def _of_suite(catalog: Catalog, whole: Suite, found: Found) -> Iterator[Board]:
 
 
 def board(suite: Suite, variant: Variant, sheet: Sheet) -> Board:
-    """A sheet as a leaderboard: ranked by the score that most probes go into, the last of several; empty rows last."""
+    """A sheet as a leaderboard: ranked by the score that most probes go into, the last of several; empty rows last.
+
+    A score that no model has decides only where none has any; models that lack the one that decides go by the next.
+    """
     numbers = {text: index + 1 for index, text in enumerate(commands(sheet))}
-    weights = [(not c.group, len(score.of)) for c, score in zip(sheet.columns, suite.scores, strict=True)]
-    ranked = max(range(len(weights)), key=lambda index: (weights[index], index))
-    sign = 1 if sheet.columns[ranked].higher_is_better is False else -1
-
-    def place(row: Row) -> tuple[bool, float, str]:
-        value = row.entries[ranked].value
-        return value is None, sign * (value or 0.0), row.model
-
     rows = [Row(model, title, tuple(_entries(sheet, model, numbers))) for model, title in sheet.rows]
-    return Board(suite, variant, sheet, tuple(sorted(rows, key=place)), ranked)
+    weights = [
+        (any(row.entries[index].value is not None for row in rows), not column.group, len(score.of), index)
+        for index, (column, score) in enumerate(zip(sheet.columns, suite.scores, strict=True))
+    ]
+    order = [weight[-1] for weight in sorted(weights, reverse=True)]
+    signs = [1 if column.higher_is_better is False else -1 for column in sheet.columns]
+
+    def place(row: Row) -> tuple[list[tuple[bool, float]], str]:
+        values = [(row.entries[index].value, signs[index]) for index in order]
+        return [(value is None, sign * (value or 0.0)) for value, sign in values], row.model
+
+    return Board(suite, variant, sheet, tuple(sorted(rows, key=place)), order[0])
 
 
 def _entries(sheet: Sheet, model: str, numbers: Mapping[str, int]) -> Iterator[Entry]:
