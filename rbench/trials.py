@@ -73,7 +73,7 @@ class Measure:
 class Study:
     """Arms, each trained from every one of the `seeds`, and the measures of a suite by which they are compared.
 
-    `first` is the measure that figures show.
+    `first` is the measure that figures show, `notes` are what the page tells besides.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -85,6 +85,7 @@ class Study:
     first: str
     arms: tuple[Arm, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) < max(len(self.seeds), FEWEST):

@@ -11,7 +11,7 @@ from rbench.trials import Arm, Measure
 LEGEND = (
     "Errors in %, lower is better, with 95% intervals over training seeds and images together, as two crossed random "
     "effects. Differences are paired, seed by seed and image by image. Each verdict is of its own 95% interval: of "
-    "many, some err."
+    "many, some err. A study runs no diagnostics: an error under attack is what these attacks find, at least."
 )
 COST = (
     "`cost` is the time of a training in multiples of that of the arm it is compared with: the median epoch, and what "
@@ -30,7 +30,7 @@ def report(found: Comparison, protocol: str, figures: Sequence[str]) -> str:
     command = f"`rbench study {study.name}` makes this page, its figures and data, from trainings and evaluations."
     told = {LEGEND: True, COST: bool(study.sweeps), ENDED: found.ended}
     legend = " ".join(text for text, wanted in told.items() if wanted)
-    parts = [f"# {study.title}", protocol, legend, command, _arms(found), _differences(found)]
+    parts = [f"# {study.title}", protocol, legend, *study.notes, command, _arms(found), _differences(found)]
     parts += [f"![{name.partition('.')[0]}]({name})" for name in figures if name.endswith(".png")]
     return "\n\n".join(parts) + "\n"
 

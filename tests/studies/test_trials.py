@@ -28,6 +28,7 @@ title = "Tiny methods"
 suite = "quick"
 seeds = [0, 1, 2]
 first = "worst"
+notes = ["Of tiny images."]
 [measures.clean]
 of = ["clean"]
 [measures.worst]
@@ -110,6 +111,7 @@ def test_files_of_a_study(done):
     assert swept == [(0.02, pytest.approx(errors[0], rel=1e-5)), (0.05, pytest.approx(errors[1], rel=1e-5))]
     assert found.folder == root / "runs" / "studies" / "tiny"
     assert (found.folder / "README.md").read_text() == found.text
+    assert "\n\nOf tiny images.\n\n" in found.text
     assert all((found.folder / name).read_bytes()[:4] == b"\x89PNG" for name in figures if name.endswith("png"))
     with (found.folder / "seeds.csv").open() as file:
         rows = list(csv.DictReader(file))
