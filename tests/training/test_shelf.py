@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from cards import CATALOG, need
 
-from rbench.catalog import Catalog, bind, resolve
+from rbench.catalog import bind, resolve
 from rbench.recipe import Recipe
 
-CATALOG = Catalog.find()
 MODELS, RECIPES = sorted(CATALOG.files("models")), sorted(CATALOG.files("recipes"))
 ZOO = CATALOG.roots[0] / "model_zoo"
 LOCKED = sorted(tomllib.loads((ZOO / "weights.lock").read_text()))
@@ -72,6 +72,8 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "wrn34-8-cifar100": 29_597_748,
     "vgg16bn-cifar10": 33_646_666,
     "vgg16bn-cifar100": 34_015_396,
+    "repvgg-a2-cifar10": 26_815_690,
+    "repvgg-a2-cifar100": 26_942_500,
     "swin-tiny-cifar10": 27_527_044,
     "swin-small-cifar10": 48_844_948,
 }
@@ -94,7 +96,9 @@ AWNETS += [f"awnet-{kind}-cifar10" for kind in ("l", "one-norm", "adversarial-no
 AWNETS += [f"awnet-{kind}-digits" for kind in ("one-norm", "adversarial-norm", "beta1", "beta2", "beta4")]
 SEPARATE = ["separate-net-cifar10", "separate-net-l-cifar10", "separate-net-digits"]
 DISTILLED = [f"mtard-{arch}-{data}" for arch in ("resnet34", "resnet50") for data in ("cifar10", "cifar100", "tiny-imagenet")]  # fmt: skip # noqa: E501
-DISTILLED += [f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn") for data in ("cifar10", "cifar100")]
+DISTILLED += [
+    f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn", "repvgg-a2") for data in ("cifar10", "cifar100")
+]
 DISTILLED += [f"mtard-{arch}-cifar10" for arch in ("resnet18", "swin-tiny", "swin-small")]
 ROWS += [*AWNETS, *SEPARATE, *DISTILLED, "mtard-digits"]
 UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits"}  # searches train them
@@ -128,10 +132,11 @@ def test_card_names_a_recipe_and_an_architecture_of_the_published_size(name):
     card = CATALOG.model(name)
     assert callable(resolve(card.arch.use))
     assert card.recipe in RECIPES or (card.recipe is None and name in UNTRAINED)
+    assert name.endswith(card.dataset) or card.dataset == "cifar10"
+    need(card)
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in bind(card.arch)().parameters())
     assert count == next(size for suffix, size in PARAMETERS.items() if f"-{name}".endswith(f"-{suffix}"))
-    assert name.endswith(card.dataset) or card.dataset == "cifar10"
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -1,0 +1,49 @@
+"""Cards whose network is of another collection: what becomes of them where its package is not installed, and is."""
+
+import pytest
+import torch
+from cards import CARDS, CATALOG
+
+from rbench import api, hubs
+from rbench.catalog import bind
+from rbench.cli import run as command
+from rbench.errors import MissingError
+from rbench.models.load import load_model
+
+NAME = "mtard-repvgg-a2-cifar10"
+REMEDY = "the package 'timm' is not installed; run: pip install 'rbench[timm]'"
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """Nothing of other collections is installed."""
+    monkeypatch.setattr(hubs, "find_spec", lambda _package: None)
+
+
+def test_whatever_lists_works_without_the_package(bare, capsys):
+    assert command(["show", NAME]) == 0
+    assert "rbench.hubs.timm:network" in capsys.readouterr().out
+    assert "RepVGG-A2" in api.table("awnet-table1")
+    assert command(["plan", "--table", "awnet-table1"]) == 0
+    assert f"rbench train {NAME}" in capsys.readouterr().out
+
+
+def test_whoever_builds_is_told_what_to_install(bare, capsys):
+    with pytest.raises(MissingError) as error:
+        load_model(CARDS[NAME], None)
+    assert str(error.value) == REMEDY
+    assert command(["train", NAME, "--dry-run"]) == 4
+    assert REMEDY in capsys.readouterr().err
+
+
+def test_the_network_takes_images_of_32_pixels_as_they_are():
+    """From [0, 1], without standardisation or scaling; five strides of 2 leave one place for the last stage."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    net = bind(CATALOG.model(NAME).arch)()
+    torch.manual_seed(0)
+    oracle = timm.models.byobnet.repvgg_a2(num_classes=10).eval()
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(net.eval()(x), oracle(x))
+    assert oracle.forward_features(x).shape == (2, 1408, 1, 1)
+    assert net.train()(x).isfinite().all()
