@@ -9,6 +9,7 @@ from rbench.catalog import bind
 from rbench.cli import run as command
 from rbench.errors import MissingError
 from rbench.models.load import load_model
+from rbench.types import Call
 
 NAME = "mtard-repvgg-a2-cifar10"
 REMEDY = "the package 'timm' is not installed; run: pip install 'rbench[timm]'"
@@ -47,3 +48,20 @@ def test_the_network_takes_images_of_32_pixels_as_they_are():
     assert torch.equal(net.eval()(x), oracle(x))
     assert oracle.forward_features(x).shape == (2, 1408, 1, 1)
     assert net.train()(x).isfinite().all()
+
+
+def test_a_network_of_torchvision_is_standardised_as_its_card_says():
+    from torchvision.models import resnet18
+
+    mean, std = [0.1, 0.2, 0.3], [0.5, 0.25, 1.0]
+    call = Call("rbench.hubs.torchvision:network", {"name": "resnet18", "classes": 7, "mean": mean, "std": std})
+    torch.manual_seed(0)
+    net = bind(call)().eval()
+    torch.manual_seed(0)
+    oracle = resnet18(num_classes=7).eval()
+    x = torch.rand(2, 3, 32, 32)
+    wanted = torch.stack([(x[:, i] - mean[i]) / std[i] for i in range(3)], 1)
+    assert torch.equal(net(x), oracle(wanted))
+    bare = Call(call.use, {"name": "resnet18", "classes": 7})
+    torch.manual_seed(0)
+    assert torch.equal(bind(bare)().eval()(x), oracle(x))

@@ -55,6 +55,8 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "resnet50-tiny-imagenet": 23_910_152,
     "robnet-large-tiny-imagenet": 6_952_340,
     "robnet-free-tiny-imagenet": 5_549_420,
+    "resnet101-imagenet": 44_549_160,
+    "resnet152-imagenet": 60_192_808,
     "robnet-large-imagenet": 12_756_448,
     "resnet56-cifar10": 855_770,
     "awnet-cifar10": 24_323_340,
@@ -90,7 +92,8 @@ ROBNETS = [name for name in PARAMETERS if name.startswith("robnet")]
 ROBNETS += ["robnet-supernet-digits", "robnet-free-supernet-digits"]
 BASELINES = ["resnet18-cifar10", "resnet50-cifar10", "wrn28-cifar10", "densenet121-cifar10"]
 BASELINES += [f"resnet{depth}-{data}" for depth in (18, 50) for data in ("cifar100", "svhn", "tiny-imagenet")]
-ROWS += [*ROBNETS, "free-at-resnet50-imagenet", *(f"pgd7-at-{name}" for name in BASELINES)]
+FREE = [f"free-at-resnet{depth}-imagenet" for depth in (50, 101, 152)]
+ROWS += [*ROBNETS, *FREE, *(f"pgd7-at-{name}" for name in BASELINES)]
 AWNETS = [f"awnet-{data}" for data in ("cifar10", "cifar100", "tiny-imagenet", "digits")]
 AWNETS += [f"awnet-{kind}-cifar10" for kind in ("l", "one-norm", "adversarial-norm")]
 AWNETS += [f"awnet-{kind}-digits" for kind in ("one-norm", "adversarial-norm", "beta1", "beta2", "beta4")]
@@ -103,7 +106,7 @@ DISTILLED += [f"mtard-{arch}-cifar10" for arch in ("resnet18", "swin-tiny", "swi
 ROWS += [*AWNETS, *SEPARATE, *DISTILLED, "mtard-digits"]
 UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits"}  # searches train them
 
-UNTRAINED = {"robnet-large-imagenet", "free-at-resnet50-imagenet"}  # by a method that the trainer does not have
+UNTRAINED = {"robnet-large-imagenet", *FREE}  # by a method that the trainer does not have
 
 
 def bare(name):
