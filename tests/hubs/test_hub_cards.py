@@ -1,5 +1,7 @@
 """Cards whose network is of another collection: what becomes of them where its package is not installed, and is."""
 
+import json
+
 import pytest
 import torch
 from cards import CARDS, CATALOG
@@ -9,6 +11,7 @@ from rbench.catalog import bind
 from rbench.cli import run as command
 from rbench.errors import MissingError
 from rbench.models.load import load_model
+from rbench.sizes import size_of
 from rbench.types import Call
 
 NAME = "mtard-repvgg-a2-cifar10"
@@ -22,11 +25,19 @@ def bare(monkeypatch):
 
 
 def test_whatever_lists_works_without_the_package(bare, capsys):
-    assert command(["show", NAME]) == 0
-    assert "rbench.hubs.timm:network" in capsys.readouterr().out
+    assert command(["show", NAME, "--size"]) == 0
+    shown = json.loads(capsys.readouterr().out)["model"]
+    assert shown["arch"]["use"] == "rbench.hubs.timm:network"
+    assert shown["parameters"] == f"not counted: {REMEDY}"
     assert "RepVGG-A2" in api.table("awnet-table1")
     assert command(["plan", "--table", "awnet-table1"]) == 0
     assert f"rbench train {NAME}" in capsys.readouterr().out
+
+
+def test_parameters_are_counted_in_the_unit_of_the_tables_too(tmp_path):
+    assert size_of(CARDS["at-digits"]) == "77,850 (0.1 x 2^20)"
+    assert size_of(CARDS["mtard-resnet34-cifar10"]) == "21,282,122 (20.3 x 2^20)"  # 20.3 is printed
+    assert "Parameters: 77,850 (0.1 x 2^20)" in api.card("at-digits", size=True, runs=tmp_path)
 
 
 def test_whoever_builds_is_told_what_to_install(bare, capsys):
