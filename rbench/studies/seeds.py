@@ -18,7 +18,9 @@ def over_seeds(frame: "pd.DataFrame", value: str) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    labels = [key for key in frame.columns[: frame.columns.get_loc("condition") + 1] if key not in ("at", "reached")]
+    labels = [
+        key for key in list(frame.columns)[: list(frame.columns).index("condition") + 1] if key not in ("at", "reached")
+    ]
     rows = []
     for key, part in frame.groupby(labels, sort=False):
         done = part[value][[reached is not False for reached in part.reached]]
