@@ -147,15 +147,28 @@ def frames(
     return Frames(runs_root(runs), catalog or Catalog.find(), suite, model, probe)
 
 
-def card(name: str, *, hf: bool = False, runs: str | Path | None = None, catalog: Catalog | None = None) -> str:
+def card(
+    name: str,
+    *,
+    hf: bool = False,
+    size: bool = False,
+    runs: str | Path | None = None,
+    catalog: Catalog | None = None,
+) -> str:
     """The model card of a model as Markdown, filled from its runs; `hf` puts Hugging Face's metadata in front.
 
-    Without runs it names the commands that would fill it. Raises `RbenchError`s with the remedy.
+    `size` has its parameters counted, which builds the network and imports torch. Without runs it names the commands
+    that would fill it. Raises `RbenchError`s with the remedy.
     """
     from rbench.dossier import dossier
     from rbench.report.model_card import model_card
 
-    return model_card(dossier(catalog or Catalog.find(), name, runs_root(runs)), hf=hf)
+    found = dossier(catalog or Catalog.find(), name, runs_root(runs))
+    if not size:
+        return model_card(found, hf=hf)
+    from rbench.sizes import size_of
+
+    return model_card(found, hf=hf, size=size_of(found.card))
 
 
 def site(

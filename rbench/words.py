@@ -69,4 +69,5 @@ Columns = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Size = Annotated[bool, typer.Option("--size", help="Count the parameters, too: builds the network, without weights.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

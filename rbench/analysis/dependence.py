@@ -19,7 +19,8 @@ def dependence(
 
     Layers are convolutions and linear ones in the order in which they run, numbered from 0; only the `last` so many are
     asked, by default all but the first. rho_n of the tables is that of the last one, rho_(n-3) that of the third before
-    it. `null` is what the estimator finds where there is nothing: of few images most of the number. `published` gives
+    it. Adversarial images are those of PGD-20 (`rbench.analysis.shown`); algorithm 1 takes the attack that it evaluates
+    by. `null` is what the estimator finds where there is nothing: of few images most of the number. `published` gives
     the estimate of the authors' program. Raises `UsageError` for a number of layers that there are not.
     """
     layers = layers_of(model, x)

@@ -31,6 +31,7 @@ def export(
 def card(
     name: Annotated[str, typer.Argument(help="The model: see `rbench ls models`.")],
     hf: Annotated[bool, typer.Option("--hf", help="With Hugging Face's metadata in front, as its README.md.")] = False,
+    size: words.Size = False,
     out: Annotated[Path | None, typer.Option(help="The file to write instead of printing.")] = None,
     runs: words.Runs = None,
     catalog: words.CatalogDir = None,
@@ -41,7 +42,7 @@ def card(
     from rbench.errors import StoreError
     from rbench.files import write_atomically
 
-    text = api.card(name, hf=hf, runs=runs, catalog=Catalog.find(catalog or ()))
+    text = api.card(name, hf=hf, size=size, runs=runs, catalog=Catalog.find(catalog or ()))
     if out is None:
         typer.echo(text, nl=False)
         return

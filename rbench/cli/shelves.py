@@ -79,6 +79,7 @@ def show(
         str, typer.Argument(help="A model, suite, table, figure, study, search, gate or recipe; torchattacks[:NAME].")
     ],
     draw: Annotated[Path | None, typer.Option(help="A PNG or PDF of the cells of a RobNet to write, too.")] = None,
+    size: words.Size = False,
     catalog: words.CatalogDir = None,
 ) -> None:
     """Show one entry of the catalog in full, as JSON, or what is known of another package's attacks."""
@@ -97,6 +98,10 @@ def show(
             shown[SINGULAR[kind]] = {"file": str(files[name]), **asdict(found.load(kind, name))}
     if not shown:
         raise unknown("entry", name, {entry for kind in SHELVES for entry in found.files(kind)})
+    if size:
+        from rbench.sizes import size_of
+
+        shown.setdefault(SINGULAR["models"], {})["parameters"] = size_of(found.model(name))
     if draw is not None:
         from rbench.report.drawings import draw_card
 

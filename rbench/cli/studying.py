@@ -100,6 +100,8 @@ def analyse(
     catalog: words.CatalogDir = None,
 ) -> None:
     """Analyse trained models as the figures of papers do: data as CSV, figure as PNG and PDF."""
+    from tabulate import tabulate
+
     from rbench import studies
     from rbench.catalog import Catalog
 
@@ -111,6 +113,9 @@ def analyse(
     typer.echo(found.protocol, err=True)
     if found.doubt:
         typer.echo(found.doubt, err=True)
+    if found.seeds is not None:
+        rows = found.seeds.drop(columns="model").astype(object).where(found.seeds.notna(), None)
+        typer.echo(tabulate(rows, "keys", showindex=False, floatfmt=".2f", missingval="-"), err=True)
     typer.echo(found.folder)
 
 

@@ -1,6 +1,6 @@
 """`timm:NAME[@random]`: a model of timm, as `resnet18` or with its tag, `resnet18.a1_in1k`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import nn
 from rbench.errors import MissingError, UsageError
 from rbench.hubs import RANDOM, classes_of, fit, no_model, require
 from rbench.hubs.files import from_hf, from_torch, reason, safe, told, version
-from rbench.hubs.wrapping import Wrapped, seeded, wrapped
+from rbench.hubs.wrapping import Wrapped, seeded, standardised, wrapped
 from rbench.types import Call, Suite
 
 NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -56,6 +56,20 @@ def build(name: str, classes: int | None = None) -> nn.Module:
     else:
         provenance["source"] = settings.url
     return presented(filled(name, {"file": str(path)}, f"timm:{name}", overlay=True), provenance | told(path))
+
+
+def network(
+    name: str, classes: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> nn.Module:
+    """An architecture of timm for a card: weights drawn as torch is seeded, images of any size that it takes.
+
+    Without `mean` and `std` images go in as they are, in [0, 1]. Raises `MissingError` where timm is not installed.
+    """
+    require("timm", "timm")
+    import timm
+
+    net: nn.Module = timm.create_model(name, num_classes=classes)
+    return standardised(net, mean, std)
 
 
 def filled(name: str, settings: Mapping[str, Any], model: str, *, overlay: bool = False, **options: Any) -> nn.Module:

@@ -1,6 +1,7 @@
 """`torchvision:NAME[@WEIGHTS]`: a classifier of torchvision with one of its own weights, or `@random` ones."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -8,7 +9,7 @@ from torch import nn
 from rbench.errors import MissingError, unknown
 from rbench.hubs import RANDOM, classes_of, fit, no_model
 from rbench.hubs.files import from_torch, reason, safe, told, version
-from rbench.hubs.wrapping import seeded, wrapped
+from rbench.hubs.wrapping import seeded, standardised, wrapped
 from rbench.types import Call, Suite
 
 
@@ -59,6 +60,16 @@ def build(name: str, weights: str | None = None, classes: int = 1000) -> nn.Modu
         std=images.std,
         mode=images.interpolation.value,
     )
+
+
+def network(
+    name: str, classes: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> nn.Module:
+    """An architecture of torchvision for a card: weights drawn as torch is seeded, images of any size that it takes.
+
+    Without `mean` and `std` images go in as they are, in [0, 1].
+    """
+    return standardised(_quietly(name, weights=None, num_classes=classes), mean, std)
 
 
 def _quietly(name: str, **options: Any) -> nn.Module:

@@ -51,6 +51,13 @@ def wrapped(
     return Wrapped(net, {**provenance, **told}, ("resize", Resize(size, mode)), ("normalise", Normalise(mean, std)))
 
 
+def standardised(net: nn.Module, mean: Sequence[float] | None, std: Sequence[float] | None) -> nn.Module:
+    """A network behind the standardisation of its images, or as it is unless both are given."""
+    if mean is None or std is None:
+        return net
+    return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), net=net))
+
+
 def seeded(build: Callable[[], nn.Module]) -> nn.Module:
     """What a function builds from the random numbers of seed 0, the same in every process."""
     with torch.random.fork_rng():

@@ -34,11 +34,14 @@ SUBSET = "Numbers of a subset are not comparable with published ones."
 UNDIAGNOSED = "A run without a verdict was not diagnosed: nothing looked for hidden gradients."
 
 
-def model_card(found: Dossier, *, hf: bool = False) -> str:
-    """The card of a model; `hf` puts Hugging Face's metadata in front, with the scores as a `model-index`."""
+def model_card(found: Dossier, *, hf: bool = False, size: str = "") -> str:
+    """The card of a model; `hf` puts Hugging Face's metadata in front, with the scores as a `model-index`.
+
+    `size` is what is said of its parameters, if anything.
+    """
     page = _template().render(
         card=found.card,
-        provenance=[*_provenance(found)],
+        provenance=[*_provenance(found, size)],
         pages=[_page(page) for page in found.measured],
         reported=_reported(found),
         unmeasured=found.unmeasured,
@@ -61,11 +64,13 @@ def _template() -> Any:
     return environment.get_template("card.md")
 
 
-def _provenance(found: Dossier) -> Iterator[str]:
+def _provenance(found: Dossier, size: str) -> Iterator[str]:
     card = found.card
     yield f"Paper: {card.paper or 'none'}"
     arguments = ", ".join(f"{key} = {value}" for key, value in card.arch.args.items())
     yield f"Architecture: `{card.arch.use}`, {arguments or 'no arguments'}"
+    if size:
+        yield f"Parameters: {size}"
     yield f"Recipe: {f'`{card.recipe}`' if card.recipe else 'none'}"
     yield f"Weights: {f'sha256 `{found.digest}`' if found.digest else f'none yet: {card.remedy}'}"
     yield f"License: {LICENSE}, that of rbench"

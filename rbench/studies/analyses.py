@@ -17,7 +17,8 @@ from rbench.planner import Variant
 from rbench.progress import progress_bar
 from rbench.sources import data_source, dataset_of, loaded
 from rbench.studies.asking import Asking
-from rbench.studies.series import axis_of, expanded, told
+from rbench.studies.seeds import AXIS, VALUES, over_seeds
+from rbench.studies.series import Point, axis_of, expanded, told
 from rbench.subject import device_of, subject_of
 from rbench.types import Call, Suite
 
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A finished analysis: its data, a row for each model, network and condition, and the folder of its files."""
+    """A finished analysis: its data, a row for each model, network and condition, and the folder of its files.
+
+    `seeds` sums up trainings that differ in their seed, if such were asked about: see `rbench.studies.seeds`.
+    """
 
     drawing: "Drawing"
     protocol: str
     folder: Path
+    seeds: "pd.DataFrame | None" = None
 
     @property
     def frame(self) -> "pd.DataFrame":
@@ -73,7 +78,8 @@ def analyse(
 
     A model may be "name@file": the network of that name with the weights in a file; or "name@pattern", a file's path
     with a star, for all that match: what the star stands for is where they stand on the figure's axis, as the epochs
-    do in "name@.../epochs/*.safetensors". `options` are the analysis' own, such as `rho`, `subnets` and `seed`. Writes
+    do in "name@.../epochs/*.safetensors". Trainings by seed, "name@.../seed*/weights.safetensors", are also summed up.
+    `options` are the analysis' own, such as `rho`, `subnets` and `seed`. Writes
     the data as CSV and the figure as PNG and PDF. Raises `UsageError` for an unknown analysis, and as it does itself.
     """
     if name not in analysis.names():
@@ -87,23 +93,38 @@ def analyse(
     titles = told([each.file for each in series])
     along = axis_of(name, models)
     ask = partial(_rows, catalog, spec, call, limit=limit, corruption=corruption, severity=severity, device=device)
-    from rbench.analysis.shown import blocks
+    from rbench.analysis.shown import STEPS, blocks
 
     with data_source(data_dir, download), interruptible():
         asked = zip(series, titles, strict=True)
-        frame = _frame([{**e.labels, **row} for e, title in asked for row in ask(e.file, title, progress=progress)])
+        labelled = ((_labels(e, along), e.file, title) for e, title in asked)
+        frame = _frame([{**own, **row} for own, file, title in labelled for row in ask(file, title, progress=progress)])
         shown = min(limit, len(dataset_of(spec).labels))
         count = shown if _looks_itself(call) else sum(map(len, blocks(shown)))
     options_said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
-    altered = "" if _looks_itself(call) else f"{corruption}, severity {severity}"
-    protocol = "; ".join(filter(None, (f"{spec.name}, {count} images", altered, options_said)))
+    attacked = f"PGD-{STEPS}, {spec.threat.norm}, eps = {spec.threat.eps}" if spec.threat is not None else ""
+    altered = ("", "") if _looks_itself(call) else (f"{corruption}, severity {severity}", attacked)
+    protocol = "; ".join(filter(None, (f"{spec.name}, {count} images", *altered, options_said)))
     pinned = digest_of([sorted(models), protocol])
     folder = Path(out) if out is not None else runs_root(runs) / "analyses" / f"{name}-{pinned[:8]}"
     drawn = _drawn(name, frame, protocol, along)
+    files = dict(drawn.files(name))
+    seeds = over_seeds(frame, VALUES[name]) if along == AXIS and name in VALUES else None
+    if seeds is not None:
+        files[f"{name}-seeds.csv"] = seeds.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode()
     folder.mkdir(parents=True, exist_ok=True)
-    for file, content in drawn.files(name).items():
+    for file, content in files.items():
         write_atomically(folder / file, content)
-    return Analysis(drawn, protocol, folder)
+    return Analysis(drawn, protocol, folder, seeds)
+
+
+def _labels(point: Point, along: str | None) -> dict[str, Any]:
+    """What tells a model's rows from those of others and, of trainings by their seed, whether it converged."""
+    if along != AXIS:
+        return dict(point.labels)
+    from rbench.training.course import reached
+
+    return {**point.labels, "reached": reached(Path(point.file.partition("@")[2]).parent)}
 
 
 def drawing(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from rbench.training.history import Row, best_of
 from rbench.training.ranks import Ranks
-from rbench.training.state import Weights
+from rbench.training.state import Weights, read
 
 PACE = 10  # steps between two questions to a GPU: each one makes it wait
 
@@ -71,6 +72,15 @@ class Course:
     def of(cls, state: dict[str, Any]) -> "Course":
         """The course that a state was made of."""
         return cls(**{**state, "rows": [Row(**row) for row in state["rows"]]})
+
+
+def reached(folder: Path) -> bool | None:
+    """Whether the training in a folder was as good as was wanted; None if nothing was, or no training lies there.
+
+    Raises `StoreError` if its state cannot be read.
+    """
+    state = read(folder / "state.pt")
+    return None if state is None else Course.of(state["course"]).reached
 
 
 class Diverged(Exception):  # noqa: N818 - told on with the place and the remedy

@@ -81,13 +81,10 @@ def load(path: Path, expected: Mapping[str, str]) -> dict[str, Any] | None:
 
     Raises `StoreError` if it belongs to another training.
     """
-    if not path.is_file():
+    state = read(path)
+    if state is None:
         return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["manifest"]
-    except Exception as error:  # whatever torch makes of a damaged file
-        raise StoreError(f"{path} is no training state ({type(error).__name__}); delete it to start anew.") from error
+    found = state["manifest"]
     for key in sorted(expected.keys() | found.keys()):
         was, now = found.get(key, "its default"), expected.get(key, "its default")
         if was != now:
@@ -96,3 +93,17 @@ def load(path: Path, expected: Mapping[str, str]) -> dict[str, Any] | None:
                 f"Choose another folder with --out, or delete this one."
             )
     return state
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The state in a file, of whatever training, on the CPU; None if there is no file.
+
+    Raises `StoreError` for a file that holds none.
+    """
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return {**state, "manifest": state["manifest"]}
+    except Exception as error:  # whatever torch makes of a damaged file
+        raise StoreError(f"{path} is no training state ({type(error).__name__}); delete it to start anew.") from error

@@ -195,5 +195,6 @@ def test_cards_report_what_the_rows_print_unless_a_note_tells_of_another_value()
         *(("Table 2", f"fa_layers={layers}") for layers in (17, 13, 9)),
     }  # fmt: skip
     assert [row for row in other if not re.search(r"poster|table \d prints", row["note"])] == []
-    radius_in_doubt = {(name, f"imagenet-robnet:pgd{steps}") for name in ("free-at-resnet50-imagenet", "robnet-large-imagenet") for steps in (10, 20, 100)}  # fmt: skip # noqa: E501
+    untrained = ["robnet-large-imagenet", *(f"free-at-resnet{depth}-imagenet" for depth in (50, 101, 152))]
+    radius_in_doubt = {(name, f"imagenet-robnet:pgd{steps}") for name in untrained for steps in (10, 20, 100)}
     assert reported.keys() - met == radius_in_doubt

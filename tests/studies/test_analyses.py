@@ -97,7 +97,9 @@ def test_an_analysis_writes_data_and_figure(name, tmp_path, capsys):
     assert command(words) == 0
     out, err = capsys.readouterr()
     assert out.strip() == str(tmp_path)
-    assert "digits-linf, 40 images; fog, severity 3; rho = 0.5, subnets = 2, seed = 0" in err
+    assert (
+        "digits-linf, 40 images; fog, severity 3; PGD-20, linf, eps = 24/255; rho = 0.5, subnets = 2, seed = 0" in err
+    )
     rows = (tmp_path / f"{name}.csv").read_text().splitlines()
     networks = 3 if name == "confidence" else 1 + 3 * 2
     assert len(rows) == 1 + 2 * 3 * networks

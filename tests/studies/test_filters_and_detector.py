@@ -14,6 +14,7 @@ from rbench.cli import run as command
 from rbench.data.digits import digits
 from rbench.errors import UsageError
 from rbench.models.linear import linear
+from rbench.rng import Draws
 from rbench.types import Threat
 
 THREAT = Threat("linf", "24/255")
@@ -46,6 +47,18 @@ def test_the_area_is_of_the_scores_of_the_same_images(make, monkeypatch):
     for row, scores in zip(rows, attacked, strict=True):
         labels = np.repeat([1, 0], 10)
         assert row["auc"] == pytest.approx(roc_auc_score(labels, np.concatenate([clean, scores])))
+
+
+@pytest.mark.parametrize("name", ["pgd-trades", "cw30"])
+def test_images_that_have_fallen_are_attacked_to_the_end(name):
+    """An image that is wrong from the start is scored where all the steps lead, not at the random start."""
+    model = dynamic.net().eval().requires_grad_(False)
+    ids = torch.arange(4)
+    x = torch.from_numpy(digits("test").images(ids.numpy())).float() / 255
+    y = model(x).argmin(1)
+    start, end = (ATTACKS[name](model, x, y, THREAT, rng=Draws(0, name, ids), **less) for less in ({"steps": 0}, {}))
+    losses = [torch.nn.functional.cross_entropy(model(images), y, reduction="none") for images in (start, end)]
+    assert (losses[1] > losses[0] + 1e-4).all()
 
 
 def test_detectors_need_a_head_and_a_threat():

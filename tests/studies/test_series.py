@@ -3,11 +3,16 @@
 import pandas as pd
 import pytest
 import safetensors.torch
+import torch
 
 from rbench import studies
 from rbench.catalog import Catalog
+from rbench.cli import run as command
 from rbench.errors import MissingError, UsageError
+from rbench.studies.seeds import over_seeds
 from rbench.studies.series import axis_of, expanded, told
+from rbench.training.course import Course
+from rbench.training.history import Row
 
 
 @pytest.fixture
@@ -86,3 +91,53 @@ def test_the_progress_of_an_analysis_shows_what_tells_files_apart(epochs, capsys
     studies.analyse("confidence", models, "digits-linf", limit=2, progress=True, options={"subnets": 1})
     shown = capsys.readouterr().err
     assert ("at-digits@0 " in shown, "at-digits@10 " in shown, str(epochs.parent) in shown) == (True, True, False)
+
+
+def trials(*numbers):
+    """A row for each training: the layer, bits, whether it converged, and whether the number is in doubt."""
+    head = ["layer", "bits", "reached", "doubt"]
+    frame = pd.DataFrame(numbers, columns=head).assign(model="net", at=0, condition="clean")
+    return frame[["model", "at", "reached", "layer", "condition", "bits", "doubt"]]
+
+
+def test_of_converged_trainings_the_least_number_is_reported_else_the_largest():
+    found = over_seeds(
+        trials(
+            *((8, 3.5, True, ""), (8, 3.1, True, "few"), (8, 2.0, False, ""), (8, 9.0, False, "few")),
+            *((9, 1.5, False, ""), (9, 1.0, False, "")),
+            *((10, 0.5, None, ""), (10, 0.75, None, "")),  # nothing was wanted of these
+        ),
+        "bits",
+    ).set_index("layer")
+    assert list(found.reported) == [3.1, 1.5, 0.5]
+    assert list(found.trainings) == [4, 2, 2]
+    assert list(found.converged) == [2, 0, 2]
+    assert list(found.doubted) == [2, 0, 0]
+    assert found["mean"][8] == pytest.approx(3.3)
+    assert found["mean"][10] == pytest.approx(0.625)
+    assert pd.isna(found.least[9])
+    assert list(found.largest) == [9.0, 1.5, 0.75]
+    assert list(found.columns) == ["model", "condition", "trainings", "converged", "least", "mean", "largest", "reported", "doubted"]  # fmt: skip # noqa: E501
+
+
+def test_trainings_by_seed_are_summed_up_by_one_command(tmp_path, capsys):
+    """Seed 0 came to 80% under attack, where 75% were wanted, seed 1 to 70%: it did not converge."""
+    catalog = Catalog.find()
+    for seed, (name, robust) in enumerate((("at-digits", 0.8), ("standard-digits", 0.7))):
+        folder = tmp_path / f"seed{seed}"
+        folder.mkdir()
+        tensors = safetensors.torch.load_file(catalog.weights(catalog.model(name))[0])
+        safetensors.torch.save_file(tensors, folder / "weights.safetensors")
+        course = Course([Row(0, 0.1, 1.0, 0.0, 0.9, 0.9, robust, None, 1.0)], wanted=0.75)
+        torch.save({"manifest": {}, "course": course.state()}, folder / "state.pt")
+    words = ["--model", f"at-digits@{tmp_path}/seed*/weights.safetensors", "--suite", "digits-linf", "--limit", "60"]
+    assert command(["analyse", "dependence", *words, "--option", "last=1", "--out", str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == str(tmp_path / "out")
+    every, summed = (pd.read_csv(tmp_path / "out" / f"dependence{word}.csv") for word in ("", "-seeds"))
+    assert list(every.reached) == [True] * 3 + [False] * 3
+    assert list(summed.condition) == list(every.condition[:3])
+    assert list(summed.reported) == list(every.bits[:3])  # those of seed 0, whichever is less
+    assert list(summed.largest) == list(every.groupby("condition", sort=False).bits.max())
+    assert list(summed.converged) == [1] * 3
+    assert "reported" in err

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from cards import CARDS as ALL
-from cards import CATALOG
+from cards import CATALOG, need
 from narrow import narrow
 
 from rbench import api
@@ -48,6 +48,7 @@ def test_a_step_of_the_card_at_full_width(name):
 def take_a_step(name):
     """With two images and, to save minutes, two steps of the inner attack: everything else as the recipe has it."""
     card = CARDS[name]
+    need(card)
     recipe = CATALOG.recipe(card.recipe)
     if recipe.attack is not None:
         recipe = replace(recipe, attack=replace(recipe.attack, steps=2))

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from cards import CATALOG, need
 
-from rbench.catalog import Catalog, bind, resolve
+from rbench.catalog import bind, resolve
 from rbench.recipe import Recipe
 
-CATALOG = Catalog.find()
 MODELS, RECIPES = sorted(CATALOG.files("models")), sorted(CATALOG.files("recipes"))
 ZOO = CATALOG.roots[0] / "model_zoo"
 LOCKED = sorted(tomllib.loads((ZOO / "weights.lock").read_text()))
@@ -55,6 +55,8 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "resnet50-tiny-imagenet": 23_910_152,
     "robnet-large-tiny-imagenet": 6_952_340,
     "robnet-free-tiny-imagenet": 5_549_420,
+    "resnet101-imagenet": 44_549_160,
+    "resnet152-imagenet": 60_192_808,
     "robnet-large-imagenet": 12_756_448,
     "resnet56-cifar10": 855_770,
     "awnet-cifar10": 24_323_340,
@@ -72,6 +74,8 @@ PARAMETERS = {  # in 10, 100 or 1,000 classes; those of the papers that count th
     "wrn34-8-cifar100": 29_597_748,
     "vgg16bn-cifar10": 33_646_666,
     "vgg16bn-cifar100": 34_015_396,
+    "repvgg-a2-cifar10": 26_815_690,
+    "repvgg-a2-cifar100": 26_942_500,
     "swin-tiny-cifar10": 27_527_044,
     "swin-small-cifar10": 48_844_948,
 }
@@ -88,18 +92,21 @@ ROBNETS = [name for name in PARAMETERS if name.startswith("robnet")]
 ROBNETS += ["robnet-supernet-digits", "robnet-free-supernet-digits"]
 BASELINES = ["resnet18-cifar10", "resnet50-cifar10", "wrn28-cifar10", "densenet121-cifar10"]
 BASELINES += [f"resnet{depth}-{data}" for depth in (18, 50) for data in ("cifar100", "svhn", "tiny-imagenet")]
-ROWS += [*ROBNETS, "free-at-resnet50-imagenet", *(f"pgd7-at-{name}" for name in BASELINES)]
+FREE = [f"free-at-resnet{depth}-imagenet" for depth in (50, 101, 152)]
+ROWS += [*ROBNETS, *FREE, *(f"pgd7-at-{name}" for name in BASELINES)]
 AWNETS = [f"awnet-{data}" for data in ("cifar10", "cifar100", "tiny-imagenet", "digits")]
 AWNETS += [f"awnet-{kind}-cifar10" for kind in ("l", "one-norm", "adversarial-norm")]
 AWNETS += [f"awnet-{kind}-digits" for kind in ("one-norm", "adversarial-norm", "beta1", "beta2", "beta4")]
 SEPARATE = ["separate-net-cifar10", "separate-net-l-cifar10", "separate-net-digits"]
 DISTILLED = [f"mtard-{arch}-{data}" for arch in ("resnet34", "resnet50") for data in ("cifar10", "cifar100", "tiny-imagenet")]  # fmt: skip # noqa: E501
-DISTILLED += [f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn") for data in ("cifar10", "cifar100")]
+DISTILLED += [
+    f"mtard-{arch}-{data}" for arch in ("wrn34-8", "vgg16bn", "repvgg-a2") for data in ("cifar10", "cifar100")
+]
 DISTILLED += [f"mtard-{arch}-cifar10" for arch in ("resnet18", "swin-tiny", "swin-small")]
 ROWS += [*AWNETS, *SEPARATE, *DISTILLED, "mtard-digits"]
 UNPUBLISHED = {"robnet-supernet-digits", "robnet-free-supernet-digits"}  # searches train them
 
-UNTRAINED = {"robnet-large-imagenet", "free-at-resnet50-imagenet"}  # by a method that the trainer does not have
+UNTRAINED = {"robnet-large-imagenet", *FREE}  # by a method that the trainer does not have
 
 
 def bare(name):
@@ -128,10 +135,11 @@ def test_card_names_a_recipe_and_an_architecture_of_the_published_size(name):
     card = CATALOG.model(name)
     assert callable(resolve(card.arch.use))
     assert card.recipe in RECIPES or (card.recipe is None and name in UNTRAINED)
+    assert name.endswith(card.dataset) or card.dataset == "cifar10"
+    need(card)
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in bind(card.arch)().parameters())
     assert count == next(size for suffix, size in PARAMETERS.items() if f"-{name}".endswith(f"-{suffix}"))
-    assert name.endswith(card.dataset) or card.dataset == "cifar10"
 
 
 @pytest.mark.parametrize("name", ROWS)
