@@ -53,7 +53,7 @@ class Analysis:
         doubted = frame[frame.doubt != ""] if "doubt" in frame else frame[:0]
         if not len(doubted):
             return ""
-        worst = doubted.loc[doubted.null.idxmax(), "doubt"]
+        worst = doubted.doubt.iloc[int(doubted.null.argmax())]
         return f"{len(doubted)} of {len(frame)} numbers are in doubt, such as: {worst}"
 
 
