@@ -21,8 +21,8 @@ _SHRINK = r"""\setlength{\tabcolsep}{3pt}
 def latex(sheet: Sheet, columns: str | None = None) -> str:
     r"""A sheet as a table that needs `\usepackage{booktabs}`; doubtful values carry one dagger or two.
 
-    The best of a column is bold and, in the layout of a paper, the second best underlined. Details stand without
-    intervals. With more than three columns, or headings of groups, a table spans the page. Such tables, and those in
+    The best of a column is bold and, in the layout of a paper, the second best underlined; numbers in doubt are
+    not ranked. Details stand without intervals. With more than three columns, or headings of groups, a table spans the page. Such tables, and those in
     the layout of a paper, shrink to their width, which needs `\usepackage{graphicx}` too; groups of rows need
     `\usepackage{multirow}`. What is too tall for a page goes on in a further table of the same number, and
     what a caption has no room for stands below. Comments say what fills empty cells.

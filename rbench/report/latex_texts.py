@@ -48,7 +48,7 @@ def stub(sheet: Sheet, line: Line, *, several: bool) -> tuple[str, ...]:
 
 
 def entry(sheet: Sheet, line: Line, column: Column, rank: int) -> Entry:
-    """What a cell shows: the best is bold and, in the layout of a paper, the second best underlined."""
+    """What a cell shows: the best is bold and, in the layout of a paper, the second best underlined, if not in doubt."""
     cell = sheet.cells[line.row, column.key]
     number = text(cell, line.numbers, column.decimals)
     if not number:

@@ -89,9 +89,14 @@ def step(sheet: Sheet, line: Line, column: Column) -> str:
 
 
 def ranks(sheet: Sheet, column: Column, numbers: Numbers) -> dict[str, int]:
-    """Row -> 1 where a column has its best printed value and 2 where its second, if there are several to compare."""
+    """Row -> 1 where a column has its best printed value and 2 where its second, if there are several to compare.
+
+    Measured numbers in doubt have no place among the others.
+    """
     way = column.higher_is_better
-    shown = {row: text(sheet.cells[row, column.key], numbers, column.decimals) for row, _ in sheet.rows}
+    cells = {row: sheet.cells[row, column.key] for row, _ in sheet.rows}
+    sure = {row: cell for row, cell in cells.items() if numbers == "published" or cell.verdict == "reliable"}
+    shown = {row: text(cell, numbers, column.decimals) for row, cell in sure.items()}
     values = {row: float(value) for row, value in shown.items() if value}
     if sheet.rows_are != "model" or way is None or numbers == "difference" or len(values) < 2:
         return {}

@@ -23,7 +23,7 @@ from rbench.report.lines import Line, Numbers, bounds, chosen, lines, ranks, ste
 
 
 def markdown(sheet: Sheet, columns: str | None = None) -> str:
-    """A sheet as a Markdown table with the best values in bold, its protocol above and its footnotes below."""
+    """A sheet as a Markdown table with the best values without doubt in bold, its protocol above and its footnotes below."""
     return _document(sheet, "github", chosen(sheet, columns), bold="**")
 
 

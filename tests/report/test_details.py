@@ -54,10 +54,10 @@ def test_the_details_of_a_single_model_are_as_they_were_looked_at(sheet):
 def test_only_details_go_without_interval_and_the_best_is_the_lowest(sheet):
     line = next(line for line in render(sheet, "markdown").splitlines() if line.startswith("| resnet50"))
     cells = [cell.strip() for cell in line.split("|")[2:-1]]
-    assert cells[2:] == ["**80.0**", "**82.4**", "**75.0**†"]
+    assert cells[2:] == ["**80.0**", "**82.4**", "75.0†"]
     assert re.fullmatch(r"\*\*24\.0\*\* \[20\.\d, 27\.\d\]", cells[0])
-    assert re.fullmatch(r"\*\*76\.7\*\*† \[7\d\.\d, 7\d\.\d\]", cells[1])
-    assert render(sheet, "markdown").count("**") == 2 * len(COLUMNS)
+    assert re.fullmatch(r"76\.7† \[7\d\.\d, 7\d\.\d\]", cells[1])
+    assert render(sheet, "markdown").count("**") == 2 * (len(COLUMNS) - 2)  # mCE and frost are in doubt
 
 
 def test_programs_get_groups_and_the_intervals_of_details(sheet):
