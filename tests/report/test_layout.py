@@ -221,6 +221,11 @@ MISTAKES = {
         r"no column named 'metrics' in .*mine.toml: column 'Parameters'. Did you mean 'metric'",
     ),
     'published = "numbers"': ('published = "number"', r"'number'.*Did you mean 'numbers'"),
+    'group = "Errors"\ntitle = "Clean"': (
+        'grup = "Errors"\ntitle = "Clean"',
+        r"mine.toml: no key named 'grup' in \[\[columns\]\]. Did you mean 'group'",
+    ),
+    'title = "A table"': ('titel = "A table"', "no key named 'titel' in its top level. Did you mean 'title'"),
     'better = "none"': ('better = "most"', "better"),
 }
 
