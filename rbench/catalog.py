@@ -224,10 +224,18 @@ def _explain(error: ValidationError, spec: type[Any]) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] in unknown_key:
         owner = _owner(first["loc"][:-1], spec)
-        return str(unknown("key", str(first["loc"][-1]), [f.name for f in fields(owner)], place))
+        return str(unknown("key", str(first["loc"][-1]), [f.name for f in fields(owner)], _table_of(first["loc"])))
     if first["type"] in ("missing", "missing_argument"):
         return f"the key '{place}' is missing."
     return f"{place}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
+
+
+def _table_of(location: tuple[int | str, ...]) -> str:
+    """The table of a file that a key stands in, as TOML writes it; classes that a value may be made of are no part."""
+    path = [part for part in location[:-1] if isinstance(part, str) and not part[:1].isupper() and "[" not in part]
+    name = ".".join(path)
+    several = any(isinstance(part, int) for part in location)
+    return (f"[[{name}]]" if several else f"[{name}]") if name else "its top level"
 
 
 def _owner(location: tuple[int | str, ...], spec: type[Any]) -> type[Any]:

@@ -52,7 +52,8 @@ class Column:
 
     Columns of a `group` share a heading; those that are a `detail` of another score go without intervals. Where
     nothing is better (a count of parameters), `higher_is_better` is None. `decimals` are printed: of percentages, one.
-    Where `versus` is false, no differences to other rows are shown.
+    Where `versus` is false, no differences to other rows are shown. An `accuracy` is a share of samples that are
+    classified correctly, unlike means of several outcomes of a sample.
     """
 
     key: str
@@ -63,6 +64,7 @@ class Column:
     detail: bool = False
     decimals: int = 1
     versus: bool = True
+    accuracy: bool = True
 
 
 @dataclass(frozen=True)

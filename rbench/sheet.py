@@ -1,7 +1,7 @@
 """Store and specs to scores of models by columns, and what is missing; pure but for reading the store."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rbench.store import Run
 from rbench.tables import TableColumn, TableSpec
 from rbench.types import ModelCard, ScoreSpec, Suite, Verdict
 
+ACCURACIES = ("rbench.metrics:accuracy", "rbench.metrics:worst_case")
 NORMS = {"linf": "L-inf", "l2": "L2"}
 
 
@@ -52,7 +53,7 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
     return Sheet(
         spec.name,
         spec.title,
-        (*protocol, *_attributed(origins)),
+        (*protocol, *_attributed(origins), *_versions(runs.values())),
         tuple((line.key, line.title or catalog.model(line.model).title) for line in spec.lines),
         columns,
         {key: _cell(place, runs) for key, place in places.items()},
@@ -68,7 +69,7 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
 def page_of(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant) -> Sheet:
     """The sheet of one model of the shelf by a suite as `variant` has it."""
     row = _row(catalog, suite, model, root, variant)
-    protocol = (protocol_of(suite, variant, row.total), *row.origin)
+    protocol = (protocol_of(suite, variant, row.total), *row.origin, *_versions([row]))
     columns = tuple(column_of(suite, score) for score in suite.scores)
     cells = {(model, f"{suite.name}:{name}"): cell for name, cell in row.cells.items()}
     verdicts = {(model, suite.name): row.verdict} if row.verdict is not None else {}
@@ -110,7 +111,8 @@ def column_of(suite: Suite, score: ScoreSpec) -> Column:
     title = score.title or score.name
     relative = bool(suite.baseline) and "baseline" in signature(resolve(score.use)).parameters
     key, group = f"{suite.name}:{score.name}", score.group
-    return Column(key, title, score.higher_is_better, group, relative, detail=bool(group))
+    accuracy = score.use in ACCURACIES
+    return Column(key, title, score.higher_is_better, group, relative, detail=bool(group), accuracy=accuracy)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,17 @@ class _Row:
     total: int = 0
     verdict: Verdict | None = None
     origin: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def _versions(rows: Iterable[_Row]) -> list[str]:
+    """The versions that runs were made with, as a line of a caption: each that occurs; nothing without runs."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        for package, version in row.versions.items():
+            found.setdefault(package, set()).add(version)
+    said = [f"{package} {' and '.join(sorted(versions))}" for package, versions in found.items()]
+    return [f"made with {', '.join(said)}"] if said else []
 
 
 def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant) -> _Row:
@@ -139,7 +152,9 @@ def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Varian
         name: Cell(score, total, "" if score or name in reasons else fill, reasons.get(name, ""))
         for name, score in found.scores.items()
     }
-    return _Row(cells, total, found.shown, origin_of(suite, manifest, baseline))
+    known = {"rbench": manifest.get("rbench"), "torch": run.settings().get("torch")}
+    versions = {package: str(version) for package, version in known.items() if version}
+    return _Row(cells, total, found.shown, origin_of(suite, manifest, baseline), versions)
 
 
 def claiming(card: ModelCard | None, variant: Variant) -> ModelCard | None:

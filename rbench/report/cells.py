@@ -1,11 +1,9 @@
 """What all tables share: percentages, marks of the best and of doubt, headings, verdicts and footnotes."""
 
-import math
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from rbench.pages import Cell, Column, Sheet
-from rbench.statistics.intervals import wilson
 from rbench.types import Finding, Score, Verdict, verdict_of
 
 MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": "‡"}
@@ -30,9 +28,7 @@ def legend(sheet: Sheet) -> str:
     """What the numbers are: accuracies with Wilson's intervals, means over what is seen of each image, or a paper's."""
     if sheet.laid_out:
         return PAPERS
-    scores = [cell.score for cell in sheet.cells.values() if cell.score is not None]
-    upward = all(column.higher_is_better and not column.detail for column in sheet.columns)
-    if upward and all(_is_share(score) for score in scores):
+    if all(column.accuracy and column.higher_is_better and not column.detail for column in sheet.columns):
         return ACCURACIES
     return f"{MEANS}{EXACT if any(column.relative for column in sheet.columns) else ''}."
 
@@ -116,14 +112,6 @@ def verdicts(sheet: Sheet) -> list[str]:
         names = [f"{m} on {s}" if several else m for (m, s), given in sheet.verdicts.items() if given == verdict]
         lines += [f"{f'{mark} ' if mark else ''}{verdict.capitalize()}: {', '.join(names)}."] if names else []
     return lines
-
-
-def _is_share(score: Score) -> bool:
-    """Whether a score is a share of its samples, to judge by its interval: each of them counts as 0 or 1."""
-    if not 0 <= score.value <= 1:
-        return False
-    expected = wilson(score.value * score.n, score.n)
-    return all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(score.interval, expected, strict=True))
 
 
 def _count(sheet: Sheet, key: str) -> str:

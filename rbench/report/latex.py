@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from rbench.pages import Sheet
 from rbench.report.cells import commands, detailed, spans
 from rbench.report.latex_texts import caption, continued, entry, escape, heading_of, stub
-from rbench.report.lines import chosen, lines, parts, ranks
+from rbench.report.lines import chosen, lines, parts, ranks, spread
 from rbench.report.strips import JOINED, SETUP, Entry, Strip, aligned, over, plain
 
 Stubs = Sequence[tuple[str, ...]]
 NARROW = 3  # columns with intervals that fit one column of a page
+BESIDE = 5  # columns that fit the page with intervals beside the numbers
 PAGE = 44  # lines of rows and caption together that fit a page, below the headings
 LETTERS = {True: 100, False: 48}  # in a line of the caption of a table that spans the page, and of one that does not
+BETWEEN = "3pt"  # rows of two lines
 GAP = r"\setlength{\belowcaptionskip}{5pt}"  # article has none, and the first rule would touch the caption
 _SHRINK = r"""\setlength{\tabcolsep}{3pt}
 \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
@@ -21,8 +23,9 @@ _SHRINK = r"""\setlength{\tabcolsep}{3pt}
 def latex(sheet: Sheet, columns: str | None = None) -> str:
     r"""A sheet as a table that needs `\usepackage{booktabs}`; doubtful values carry one dagger or two.
 
-    The best of a column is bold and, in the layout of a paper, the second best underlined. Details stand without
-    intervals. With more than three columns, or headings of groups, a table spans the page. Such tables, and those in
+    The best of a column is bold and, in the layout of a paper, the second best underlined; numbers in doubt are
+    not ranked. Details stand without intervals. With more than three columns, or headings of groups, a table spans
+    the page; with more than five, headings are small and intervals stand below their numbers. Such tables, and those in
     the layout of a paper, shrink to their width, which needs `\usepackage{graphicx}` too; groups of rows need
     `\usepackage{multirow}`. What is too tall for a page goes on in a further table of the same number, and
     what a caption has no room for stands below. Comments say what fills empty cells.
@@ -39,17 +42,21 @@ def _document(sheet: Sheet, columns: str | None, drawn: Callable[[list[Entry]], 
     """The tables of a sheet below comments: what they need, and what fills empty cells of papers."""
     kinds = chosen(sheet, columns)
     order = {(c.key, kind): ranks(sheet, c, kind) for c in sheet.columns for kind in kinds}
-    shown = list(lines(sheet, kinds))
+    crowded, several = len(sheet.columns) > BESIDE, len(kinds) > 1
+    shown = list(spread(sheet, lines(sheet, kinds), several=several) if crowded else lines(sheet, kinds))
+    stacked = any(line.below for line in shown)
+    heads = [heading_of(sheet, column, stacked=_wide(sheet), small=stacked) for column in sheet.columns]
     strips = [
-        drawn([entry(sheet, line, c, order[c.key, line.numbers].get(line.row, 0)) for line in shown])
+        drawn([entry(sheet, line, c, order[c.key, line.numbers].get(line.row, 0), stacked=stacked) for line in shown])
         for c in sheet.columns
     ]
-    index = [stub(sheet, line, several=len(kinds) > 1) for line in shown]
+    index = [stub(sheet, line, several=several) for line in shown]
     words, rest = caption(sheet)
     room = max(PAGE - len(words) // LETTERS[_wide(sheet)], 1)
     tables, start = [], 0
     for part in parts(shown, room):
-        tables.append(_table(sheet, strips, index, range(start, start + len(part))))
+        body = _table(sheet, heads, strips, index, range(start, start + len(part)))
+        tables.append(_apart(body, [line.below for line in part]))
         start += len(part)
     wanted = {"graphicx": _fitted(sheet), "multirow": len(index[0]) > 1, "siunitx": drawn is aligned}
     packages = ["booktabs", *(name for name, needed in wanted.items() if needed)]
@@ -59,13 +66,12 @@ def _document(sheet: Sheet, columns: str | None, drawn: Callable[[list[Entry]], 
     return f"% needs {needs}\n{todo}{''.join(tables)}{notes}"
 
 
-def _table(sheet: Sheet, strips: Sequence[Strip], index: Stubs, rows: range) -> str:
+def _table(sheet: Sheet, heads: Sequence[str], strips: Sequence[Strip], index: Stubs, rows: range) -> str:
     """One table of some of the lines; all but the first go on under the number of the first."""
     import pandas as pd
 
     stubs, letters = len(index[0]), [strip.letters for strip in strips]
     names = [index[row] for row in rows]
-    heads = [heading_of(sheet, column, stacked=_wide(sheet)) for column in sheet.columns]
     frame = pd.DataFrame(
         [[text for strip in strips for text in strip.cells[row]] for row in rows],
         index=pd.MultiIndex.from_tuples(names) if stubs > 1 else [title for (title,) in names],
@@ -116,6 +122,14 @@ def _ruled(body: str, stubs: int) -> str:
     )
     kept = [r"\midrule" if line.startswith(r"\cline{1-") else line for line in rules]
     return "\n".join(kept).replace("\\midrule\n\\bottomrule", r"\bottomrule") + "\n"
+
+
+def _apart(body: str, below: Sequence[bool]) -> str:
+    """A table with room after each row of two lines, so that one sees which of them belong together."""
+    top, rule, rest = body.partition("\\midrule\n")
+    ends = iter(below)
+    rows = [f"{text}[{BETWEEN}]" if text.endswith(r"\\") and next(ends) else text for text in rest.splitlines()]
+    return top + rule + "\n".join(rows) + "\n"
 
 
 def _spanned(body: str, sheet: Sheet, strips: Sequence[Strip], stubs: int) -> str:

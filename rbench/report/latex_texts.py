@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from rbench.pages import Column, Sheet
 from rbench.report.cells import MARKS, detailed, doubts, heading, legend, lower_heading, verdicts
-from rbench.report.lines import Line, bounds, step, text
+from rbench.report.lines import Line, beside, step, text
 from rbench.report.strips import Entry, Face
 
 _ESCAPES = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
@@ -32,32 +32,41 @@ def escape(text: str) -> str:
     return re.sub("`([^`]+)`", r"\\texttt{\1}", powers)
 
 
-def heading_of(sheet: Sheet, column: Column, *, stacked: bool) -> str:
-    """The heading of a column, or its lower line where columns have groups; in several short lines if `stacked`."""
+def heading_of(sheet: Sheet, column: Column, *, stacked: bool, small: bool = False) -> str:
+    """The heading of a column, or its lower line where columns have groups; in several short lines if `stacked`.
+
+    If `small`, in smaller type than the numbers, which are narrower than most headings.
+    """
     words = lower_heading(sheet, column) if detailed(sheet) else heading(sheet, column.key)
     tied = re.sub(" (?=[↑↓])", TIE, words)  # an arrow stays with its word
     pieces = wrap(tied, STACKED, break_long_words=False, break_on_hyphens=False) if stacked else [words]
     text = r"\\".join(escape(piece).replace("n=", "$n$=").replace(TIE, "~") for piece in pieces)
-    return rf"\shortstack{{{text}}}" if len(pieces) > 1 else text
+    lines = rf"\shortstack{{{text}}}" if len(pieces) > 1 else text
+    return rf"{{\footnotesize {lines}}}" if small and lines else lines
 
 
 def stub(sheet: Sheet, line: Line, *, several: bool) -> tuple[str, ...]:
     """What names a line: its group, its title, and which numbers it shows where there are two kinds."""
     group = (escape(line.group),) if sheet.groups else ()
-    return (*group, escape(line.title), *((line.numbers,) if several else ()))
+    return (*group, escape(line.title), *(("" if line.below else line.numbers,) if several else ()))
 
 
-def entry(sheet: Sheet, line: Line, column: Column, rank: int) -> Entry:
-    """What a cell shows: the best is bold and, in the layout of a paper, the second best underlined."""
+def entry(sheet: Sheet, line: Line, column: Column, rank: int, *, stacked: bool) -> Entry:
+    """What a cell shows: the best is bold and, in the layout of a paper, the second best underlined, if not in doubt.
+
+    Intervals stand beside their numbers or, if `stacked`, on the line below.
+    """
     cell = sheet.cells[line.row, column.key]
+    interval = beside(cell, line.numbers, column)
+    if line.below:
+        return Entry(below=interval)
     number = text(cell, line.numbers, column.decimals)
     if not number:
         return Entry()
     mark = escape(MARKS[cell.verdict]) if line.numbers != "published" else ""
-    interval = "" if column.detail else bounds(cell, line.numbers, column.decimals)
-    beside = tuple(filter(None, (step(sheet, line, column), interval)))
+    small = tuple(filter(None, (step(sheet, line, column), "" if stacked else interval)))
     faces: dict[int, Face] = {1: "bold", 2: "underlined" if sheet.laid_out else ""}
-    return Entry(number, faces.get(rank, ""), mark, beside)
+    return Entry(number, faces.get(rank, ""), mark, small)
 
 
 def caption(sheet: Sheet) -> tuple[str, str]:

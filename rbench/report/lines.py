@@ -1,25 +1,31 @@
 """Rows of sheets as lines of printed tables: measured numbers, those of papers, both, or what is between them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
+from textwrap import wrap
 from typing import Literal, get_args
 
 from rbench.errors import unknown
 from rbench.pages import Cell, Column, Sheet
 
 Numbers = Literal["measured", "published", "difference"]
+TITLE = 26  # letters of a title on the first of two lines
 CHOICES = ("measured", "published", "both", "difference")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table: a row of the sheet and which numbers it shows; `group` and `title` head the first of them."""
+    """A line of a table: a row of the sheet and which numbers it shows; `group` and `title` head the first of them.
+
+    `below` says that it is the second line of a row, which holds the intervals of the numbers above.
+    """
 
     row: str
     numbers: Numbers
     title: str
     group: str = ""
+    below: bool = False
 
 
 def chosen(sheet: Sheet, columns: str | None) -> tuple[Numbers, ...]:
@@ -37,6 +43,20 @@ def lines(sheet: Sheet, kinds: tuple[Numbers, ...]) -> Iterator[Line]:
     for row, title in sheet.rows:
         for kind in kinds:
             yield Line(row, kind, title, sheet.groups.get(row, ""))
+
+
+def spread(sheet: Sheet, shown: Iterable[Line], *, several: bool) -> Iterator[Line]:
+    """Lines, each with a second one below it for its intervals where it has any.
+
+    A long title takes both, unless `several` kinds of numbers stand beside it.
+    """
+    for line in shown:
+        if not any(beside(sheet.cells[line.row, column.key], line.numbers, column) for column in sheet.columns):
+            yield line
+            continue
+        first, *rest = [line.title] if several else wrap(line.title, TITLE) or [""]
+        yield replace(line, title=first)
+        yield replace(line, title=line.title if several else " ".join(rest), below=True)
 
 
 def parts(shown: Sequence[Line], room: int) -> list[list[Line]]:
@@ -79,6 +99,11 @@ def bounds(cell: Cell, numbers: Numbers, decimals: int) -> str:
     return f"[{low}, {high}]"
 
 
+def beside(cell: Cell, numbers: Numbers, column: Column) -> str:
+    """The interval that a table shows with a number: details go without."""
+    return "" if column.detail else bounds(cell, numbers, column.decimals)
+
+
 def step(sheet: Sheet, line: Line, column: Column) -> str:
     """The difference to the row that this one is compared with, as "(+0.95)"; empty where there is none to show."""
     other = sheet.versus.get(line.row) if column.versus else None
@@ -89,9 +114,14 @@ def step(sheet: Sheet, line: Line, column: Column) -> str:
 
 
 def ranks(sheet: Sheet, column: Column, numbers: Numbers) -> dict[str, int]:
-    """Row -> 1 where a column has its best printed value and 2 where its second, if there are several to compare."""
+    """Row -> 1 where a column has its best printed value and 2 where its second, if there are several to compare.
+
+    Measured numbers in doubt have no place among the others.
+    """
     way = column.higher_is_better
-    shown = {row: text(sheet.cells[row, column.key], numbers, column.decimals) for row, _ in sheet.rows}
+    cells = {row: sheet.cells[row, column.key] for row, _ in sheet.rows}
+    sure = {row: cell for row, cell in cells.items() if numbers == "published" or cell.verdict == "reliable"}
+    shown = {row: text(cell, numbers, column.decimals) for row, cell in sure.items()}
     values = {row: float(value) for row, value in shown.items() if value}
     if sheet.rows_are != "model" or way is None or numbers == "difference" or len(values) < 2:
         return {}

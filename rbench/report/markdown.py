@@ -19,11 +19,11 @@ from rbench.report.cells import (
     spans,
     verdicts,
 )
-from rbench.report.lines import Line, Numbers, bounds, chosen, lines, ranks, step, text
+from rbench.report.lines import Line, Numbers, beside, chosen, lines, ranks, step, text
 
 
 def markdown(sheet: Sheet, columns: str | None = None) -> str:
-    """A sheet as a Markdown table with the best values in bold, its protocol above and its footnotes below."""
+    """A sheet as a Markdown table with the best of what is not in doubt in bold, protocol above, footnotes below."""
     return _document(sheet, "github", chosen(sheet, columns), bold="**")
 
 
@@ -120,5 +120,5 @@ def _text(sheet: Sheet, line: Line, column: Column, bold: str) -> str:
     if not number:
         return "-"
     mark = MARKS[cell.verdict] if line.numbers != "published" else ""
-    interval = "" if column.detail else bounds(cell, line.numbers, column.decimals)
-    return " ".join(filter(None, (f"{bold}{number}{bold}{mark}", step(sheet, line, column), interval)))
+    small = (step(sheet, line, column), beside(cell, line.numbers, column))
+    return " ".join(filter(None, (f"{bold}{number}{bold}{mark}", *small)))

@@ -116,3 +116,12 @@ def test_no_page_is_wider_than_its_window(page, home, width, scheme):
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         shade = sum(int(part) for part in paper.removeprefix("rgb(").removesuffix(")").split(","))
         assert (shade < 3 * 128) == (scheme == "dark"), (place, paper)
+
+
+def test_a_phone_shows_whole_numbers_captions_and_probes(page, home):
+    page.set_viewport_size({"width": min(WIDTHS), "height": 800})
+    right = "all => Math.max(...all.map(one => one.getBoundingClientRect().right))"
+    for place, parts in (("models/alpha.html", ".scores td, caption span"), ("suites/made.html", ".stack td")):
+        page.goto(home.removesuffix("index.html") + place)
+        assert page.locator(parts).count()
+        assert page.locator(parts).evaluate_all(right) <= min(WIDTHS), place

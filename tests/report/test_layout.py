@@ -140,6 +140,17 @@ def test_numbers_differences_and_ranks_by_hand(sheet):
     assert ranks(sheet, b, "measured") == ranks(sheet, a, "difference") == {}
 
 
+@pytest.mark.parametrize("level", ["info", "warn", "error"])
+def test_a_number_in_doubt_has_no_rank_and_the_others_are_ranked_among_themselves(sheet, level):
+    a, cell = sheet.columns[0], sheet.cells["r2", "e:a"]
+    found = replace(cell, score=replace(cell.score, findings=(Finding("RB125", level, "squares fool it."),)))
+    sheet.cells["r2", "e:a"], sheet.cells["r3", "e:a"] = found, measured(0.28, "50")
+    assert ranks(sheet, a, "measured") == ({"r2": 1, "r3": 2} if level == "info" else {"r3": 1, "r1": 2})
+    assert ranks(sheet, a, "published") == {"r2": 1, "r1": 2}  # the doubt is not about what a paper prints
+    sheet.cells["r3", "e:a"] = found
+    assert ranks(sheet, a, "measured") == ({"r2": 1, "r3": 1, "r1": 2} if level == "info" else {})  # one is no order
+
+
 def test_a_doubt_stays_with_the_number_and_with_its_difference(sheet):
     doubted = replace(sheet.cells["r1", "e:b"].score, findings=(Finding("RB125", "error", "squares fool it."),))
     cell = replace(sheet.cells["r1", "e:b"], score=doubted)
@@ -210,6 +221,11 @@ MISTAKES = {
         r"no column named 'metrics' in .*mine.toml: column 'Parameters'. Did you mean 'metric'",
     ),
     'published = "numbers"': ('published = "number"', r"'number'.*Did you mean 'numbers'"),
+    'group = "Errors"\ntitle = "Clean"': (
+        'grup = "Errors"\ntitle = "Clean"',
+        r"mine.toml: no key named 'grup' in \[\[columns\]\]. Did you mean 'group'",
+    ),
+    'title = "A table"': ('titel = "A table"', "no key named 'titel' in its top level. Did you mean 'title'"),
     'better = "none"': ('better = "most"', "better"),
 }
 

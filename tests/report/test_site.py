@@ -16,6 +16,7 @@ from rbench.errors import MissingError, StoreError, UsageError
 from rbench.planner import Variant
 from rbench.report.site import TEMPLATES, files
 from rbench.report.site.found import variant_of
+from rbench.sheet import collect, table_spec
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,31 @@ def test_a_score_that_no_model_has_ranks_nothing_and_gaps_go_by_the_next_score(t
     handmade.run(catalog, tmp_path / "runs", "alpha", {"clean": 3, "pgd20": 1})
     ranked = _board(parse(files(catalog, tmp_path / "runs")["index.html"]))
     assert list(cells(ranked)) == ["alpha", "beta", "gamma"]  # what lacks the score stands below, by its clean accuracy
+
+
+def test_captions_say_which_versions_the_runs_were_made_with(tmp_path):
+    catalog = handmade.shelf(tmp_path / "shelf")
+    sheet = lambda: collect(catalog, table_spec(catalog, "made"), tmp_path / "runs", Variant())  # noqa: E731
+    assert not any("made with" in line for line in sheet().protocol)  # nothing has run
+    handmade.run(catalog, tmp_path / "runs", "alpha", {"clean": 6})
+    assert sheet().protocol[-1] == "made with rbench 0.1.0, torch 2.9"
+    folder = handmade.run(catalog, tmp_path / "runs", "beta", {"clean": 6})
+    (folder / "settings.json").write_text('{"torch": "2.15.0"}')
+    assert sheet().protocol[-1] == "made with rbench 0.1.0, torch 2.15.0 and 2.9"
+
+
+def test_leaderboards_without_a_current_number_stand_last_and_folded(tmp_path):
+    catalog, few = handmade.shelf(tmp_path / "shelf"), Variant(limit=10, probes=("clean",))
+    handmade.run(catalog, tmp_path / "runs", "alpha", {"clean": 6}, few, stale=True)
+    handmade.run(catalog, tmp_path / "runs", "beta", {"clean": 6}, Variant(seed=1))
+    handmade.run(catalog, tmp_path / "runs", "gamma", {"clean": 6}, stale=True)
+    page = parse(files(catalog, tmp_path / "runs")["index.html"])
+    keys = [table.attributes["data-key"] for table in page.every("table")]
+    assert keys[0] == "made-seed1"
+    old = next(part for part in page.every("details") if part.attributes.get("class") == "old")
+    assert sorted(table.attributes["data-key"] for table in old.every("table")) == sorted(keys[1:])
+    assert len(keys) == 3
+    assert old.every("summary")[0].text.startswith("2 leaderboards without a current number: ")
 
 
 def test_doubt_is_marked_explained_and_said_in_words(board, pages):

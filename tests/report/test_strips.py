@@ -87,6 +87,41 @@ def test_long_headings_of_many_columns_are_stacked_and_arrows_stay_with_their_wo
     assert "shortstack" not in render(replace(sheet, columns=columns[:3]), "latex")
 
 
+def test_many_columns_have_intervals_on_a_line_below_which_a_long_title_takes_too():
+    columns = tuple(Column(f"s:{place}", "PGD", True, detail=place == 5) for place in range(6))
+    cells = {("r", column.key): Cell(Score(0.5, (0.4, 0.6), 500), 500) for column in columns}
+    cells |= {("q", column.key): Cell() for column in columns}
+    cells["r", "s:1"] = Cell(Score(0.5, (0.4, 0.6), 500, (Finding("RB114", "warn", "the gradient."),)), 500)
+    rows = (("r", "A network by the names of two papers"), ("q", "A network that nobody has ever asked"))
+    sheet = Sheet("t", "T", (), rows, columns, cells)
+    small, aligned_small = r" & {\scriptsize [40.0, 60.0]}", r" & \multicolumn{2}{r}{{\scriptsize [40.0, 60.0]}}"
+    empty = "A network that nobody has ever asked" + " & --" * 6 + r" \\"
+    assert render(sheet, "latex").partition("\\midrule\n")[2].splitlines()[:4] == [
+        r"A network by the names of & 50.0 & 50.0$^\dagger$" + " & 50.0" * 4 + r" \\",
+        f"two papers{small * 5} & " + r" \\[3pt]",
+        empty,
+        r"\bottomrule",
+    ]
+    first, second, *_ = render(sheet, "latex-siunitx").partition("\\midrule\n")[2].splitlines()
+    assert first == r"A network by the names of & 50.0 & 50.0 & $^\dagger$" + " & 50.0" * 4 + r" \\"
+    braced = r" & {{\scriptsize [40.0, 60.0]}}"
+    assert second == f"two papers{braced}{aligned_small}{braced * 3} & " + r" \\[3pt]"
+    few = render(replace(sheet, columns=columns[:5]), "latex")
+    assert r"50.0 {\scriptsize [40.0, 60.0]}" in few
+    assert "3pt]" not in few
+
+
+def test_groups_and_kinds_of_numbers_span_both_lines_of_a_row():
+    columns = tuple(Column(f"s:{place}", "PGD", True) for place in range(6))
+    cells = {("r", column.key): Cell(Score(0.5, (0.4, 0.6), 500), 500, printed=Printed("51.0")) for column in columns}
+    sheet = Sheet("t", "T", (), (("r", "Row"),), columns, cells, groups={"r": "G"}, laid_out=True)
+    assert render(sheet, "latex").partition("\\midrule\n")[2].splitlines()[:3] == [
+        r"\multirow[t]{3}{*}{G} & \multirow[t]{3}{*}{Row} & published" + " & 51.0" * 6 + r" \\",
+        " &  & measured" + " & 50.0" * 6 + r" \\",
+        " &  & " + r" & {\scriptsize [40.0, 60.0]}" * 6 + r" \\[3pt]",
+    ]
+
+
 def test_doubts_that_a_caption_has_no_room_for_stand_below():
     columns = (Column("s:a", "A", True), Column("s:b", "B", True))
     short, long = (Finding("RB114", "warn", f"the {'very ' * count}gradient.") for count in (1, 500))

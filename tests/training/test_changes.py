@@ -27,7 +27,7 @@ def test_overrides_reach_the_recipe_at_any_depth():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"ews.rhoo": 0.7}, r"no key named 'rhoo' in ews.* Did you mean 'rho'\?"),
+        ({"ews.rhoo": 0.7}, r"no key named 'rhoo' in \[ews\].* Did you mean 'rho'\?"),
         ({"ews.rho": 7}, "ews.rho = 7.0 must be greater than 0 and at most 1"),
         ({"ews.rho": "wide"}, "ews.rho: .* valid number"),
         ({"epochs.more": 1}, "'epochs.more' cannot be changed: 'epochs' is no table"),

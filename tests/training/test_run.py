@@ -90,10 +90,10 @@ def test_lock_is_sorted():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("lr = 0.1", "lr = 0.1, lrr = 0.1", r"no key named 'lrr' in optimiser.*Did you mean 'lr'\?"),
+        ("lr = 0.1", "lr = 0.1, lrr = 0.1", r"no key named 'lrr' in \[optimiser\].*Did you mean 'lr'\?"),
         ("epochs = 1", "epochs = 0", "epochs = 0 must be at least 1"),
         ("lr = 0.1 }", "lr = 0.1 }\news = { rho = 0.0 }", "ews.rho = 0.0 must be greater than 0"),
-        ("lr = 0.1 }", "lr = 0.1 }\news = { rhoo = 0.5 }", r"no key named 'rhoo' in ews.*Did you mean 'rho'\?"),
+        ("lr = 0.1 }", "lr = 0.1 }\news = { rhoo = 0.5 }", r"no key named 'rhoo' in \[ews\].*Did you mean 'rho'\?"),
         ("lr = 0.1 }", 'lr = 0.1 }\nattack = { threat = { norm = "linf", eps = "24" } }', r"Did you mean '24/255'\?"),
     ],
 )

@@ -184,8 +184,10 @@ class Board:
 
 
 def boards(catalog: Catalog, found: Found) -> dict[str, list[Board]]:
-    """The leaderboards of every suite that has a run."""
-    return {name: list(_of_suite(catalog, found.suites[name], found)) for name in found.runs}
+    """The leaderboards of every suite that has a run, those that hold a number first."""
+    every = {name: list(_of_suite(catalog, found.suites[name], found)) for name in found.runs}
+    held = {name: sorted(some, key=lambda board: not board.count) for name, some in every.items()}
+    return dict(sorted(held.items(), key=lambda item: not any(board.count for board in item[1])))
 
 
 def not_run(suite: Suite, found: Found) -> list[tuple[str, str]]:
