@@ -133,7 +133,7 @@ def _versions(rows: Iterable[_Row]) -> list[str]:
         for package, version in row.versions.items():
             found.setdefault(package, set()).add(version)
     said = [f"{package} {' and '.join(sorted(versions))}" for package, versions in found.items()]
-    return [f"made with {', '.join(said)}"] if said else []
+    return [f"Made with {', '.join(said)}"] if said else []
 
 
 def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant) -> _Row:

@@ -57,6 +57,18 @@ def test_a_scatter_has_the_scores_of_each_model(root):
     assert (arrow.xy, arrow.xyann) == ((100.0, 50.0), (95.0, 0.0))
 
 
+def test_a_heap_is_magnified(root):
+    linf(root, "at-digits", 20, 10)
+    linf(root, "standard-digits", 19, 0)
+    models, window = ("at-digits", "standard-digits"), (90.0, 100.5, 40.0, 60.0)
+    drawn = scores.scatter(
+        CATALOG, root, models=models, x="digits-linf:clean", y="digits-linf:pgd20", zoom=window
+    )  # fmt: skip
+    (inner,) = drawn.figure.axes[0].child_axes
+    assert (*inner.get_xlim(), *inner.get_ylim()) == window
+    assert [tuple(float(v) for v in line.get_xydata()[0]) for line in inner.lines] == [(100.0, 50.0), (95.0, 0.0)]
+
+
 def test_dots_are_the_same_numbers_with_their_intervals(root):
     linf(root, "at-digits", 20, 10)
     drawn = scores.dots(CATALOG, root, models=("at-digits",), scores=("digits-linf:clean", "digits-linf:pgd20"))

@@ -91,12 +91,12 @@ def test_a_score_that_no_model_has_ranks_nothing_and_gaps_go_by_the_next_score(t
 def test_captions_say_which_versions_the_runs_were_made_with(tmp_path):
     catalog = handmade.shelf(tmp_path / "shelf")
     sheet = lambda: collect(catalog, table_spec(catalog, "made"), tmp_path / "runs", Variant())  # noqa: E731
-    assert not any("made with" in line for line in sheet().protocol)  # nothing has run
+    assert not any("Made with" in line for line in sheet().protocol)  # nothing has run
     handmade.run(catalog, tmp_path / "runs", "alpha", {"clean": 6})
-    assert sheet().protocol[-1] == "made with rbench 0.1.0, torch 2.9"
+    assert sheet().protocol[-1] == "Made with rbench 0.1.0, torch 2.9"
     folder = handmade.run(catalog, tmp_path / "runs", "beta", {"clean": 6})
     (folder / "settings.json").write_text('{"torch": "2.15.0"}')
-    assert sheet().protocol[-1] == "made with rbench 0.1.0, torch 2.15.0 and 2.9"
+    assert sheet().protocol[-1] == "Made with rbench 0.1.0, torch 2.15.0 and 2.9"
 
 
 def test_leaderboards_without_a_current_number_stand_last_and_folded(tmp_path):

@@ -19,15 +19,26 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+Window = tuple[float, float, float, float]
 HOLLOW = "hollow: suspect or unreliable"
 
 
 def scatter(
-    catalog: Catalog, root: Path, *, models: tuple[str, ...], x: str, y: str, arrows: tuple[tuple[str, str], ...] = ()
+    catalog: Catalog,
+    root: Path,
+    *,
+    models: tuple[str, ...],
+    x: str,
+    y: str,
+    arrows: tuple[tuple[str, str], ...] = (),
+    zoom: Window | None = None,
+    inset: Window = (0.04, 0.06, 0.45, 0.5),
 ) -> Drawing:
     """One score ("suite:score") against another, in %, a mark a model; `arrows` lead from one model to another.
 
-    Raises `MissingError` with the commands that make what is not there yet.
+    What lies in the window `zoom` (x from, to, y from, to, in %) is magnified, without intervals, in a frame at
+    `inset` (left, bottom, width, height, in shares of the axes). Raises `MissingError` with the commands that make what
+    is not there yet.
     """
     sheet = collected(catalog, root, models, (x, y))
     for name in (name for pair in arrows for name in pair):
@@ -48,6 +59,8 @@ def scatter(
             markerfacecolor="white" if doubted else colour(index),
         )  # fmt: skip
         axes.plot([], [], _mark(index), color=colour(index), label=title)
+    if zoom is not None:
+        _magnified(axes, zoom, inset)
     axes.set(xlabel=_label(across, sheet), ylabel=_label(up, sheet))
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     figure.suptitle("\n".join((*sheet.protocol, f"95% intervals; {HOLLOW}")), fontsize=8)
@@ -97,6 +110,21 @@ def _rows(axes: "Axes", sheet: Sheet, places: "np.ndarray[Any, Any]") -> None:
     axes.set(ylim=(-0.6, len(sheet.rows) - 0.4), xlabel="%")
     for index, column in enumerate(sheet.columns):
         axes.plot([], [], marker(index), color=colour(index), label=_label(column, sheet))
+
+
+def _magnified(axes: "Axes", zoom: Window, frame: Window) -> None:
+    """A frame with the marks of the axes that lie in a window, which two lines lead to."""
+    left, right, low, high = zoom
+    inner = axes.inset_axes(frame, xlim=(left, right), ylim=(low, high))
+    inner.tick_params(labelsize=8)
+    inner.grid(alpha=0.3)
+    for drawn in axes.containers:
+        mark = drawn[0]
+        inner.plot(
+            *mark.get_data(), mark.get_marker(), color=mark.get_color(), markersize=8,
+            markerfacecolor=mark.get_markerfacecolor(),
+        )  # fmt: skip
+    axes.indicate_inset_zoom(inner, edgecolor="0.35")
 
 
 def _score(sheet: Sheet, model: str, column: Column) -> Score:
