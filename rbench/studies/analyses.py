@@ -1,5 +1,6 @@
 """Analyses of trained models: what figures of papers show, as data and pictures."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -101,7 +102,7 @@ def analyse(
         frame = _frame([{**own, **row} for own, file, title in labelled for row in ask(file, title, progress=progress)])
         shown = min(limit, len(dataset_of(spec).labels))
         count = shown if _looks_itself(call) else sum(map(len, blocks(shown)))
-    options_said = ", ".join(f"{key} = {value}" for key, value in {**_defaults(call.use), **call.args}.items())
+    options_said = ", ".join(filter(None, itertools.starmap(_said, {**_defaults(call.use), **call.args}.items())))
     attacked = f"PGD-{STEPS}, {spec.threat.norm}, eps = {spec.threat.eps}" if spec.threat is not None else ""
     altered = ("", "") if _looks_itself(call) else (f"{corruption}, severity {severity}", attacked)
     protocol = "; ".join(filter(None, (f"{spec.name}, {count} images", *altered, options_said)))
@@ -228,6 +229,16 @@ def _defaults(use: str) -> dict[str, Any]:
     """The options of an analysis and what they are unless given."""
     parameters = signature(resolve(use)).parameters.values()
     return {each.name: each.default for each in parameters if each.default is not each.empty}
+
+
+def _said(option: str, value: object) -> str:
+    """An option as a reader is told of it; nothing where it is off."""
+    if value is None or value is False:
+        return ""
+    if value is True:
+        return option
+    several = isinstance(value, tuple | list)
+    return f"{option} = {' and '.join(map(str, value)) if several else value}"
 
 
 def _drawn(name: str, frame: "pd.DataFrame", protocol: str, along: str | None) -> "Drawing":

@@ -14,6 +14,7 @@ from rbench.corruptions.corrupt import corrupt
 from rbench.data.digits import digits
 from rbench.errors import UsageError
 from rbench.models.linear import linear
+from rbench.studies import analyses
 from rbench.types import Threat
 
 THREAT = Threat("linf", "24/255")
@@ -128,3 +129,9 @@ def test_help_lists_all_analyses(capsys):
     assert command(["analyse", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert all(name in shown for name in analysis.names())
+
+
+def test_readers_are_told_of_options_in_words():
+    options = {"last": None, "published": False, "shared": True, "attacks": ("none", "fgsm"), "rho": 0.5}
+    said = [analyses._said(option, value) for option, value in options.items()]
+    assert said == ["", "", "shared", "attacks = none and fgsm", "rho = 0.5"]
