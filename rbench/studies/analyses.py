@@ -237,8 +237,9 @@ def _said(option: str, value: object) -> str:
         return ""
     if value is True:
         return option
-    several = isinstance(value, tuple | list)
-    return f"{option} = {' and '.join(map(str, value)) if several else value}"
+    if isinstance(value, tuple | list):
+        value = " and ".join(map(str, value))
+    return f"{option} = {value}"
 
 
 def _drawn(name: str, frame: "pd.DataFrame", protocol: str, along: str | None) -> "Drawing":
