@@ -63,7 +63,7 @@ def json(sheet: Sheet, columns: str | None = None) -> str:  # noqa: ARG001
 
 def _column(column: Column) -> dict[str, Any]:
     entries = asdict(column)
-    del entries["decimals"], entries["versus"]
+    del entries["decimals"], entries["versus"], entries["accuracy"]
     optional = ("group", "relative", "detail")
     return {key: value for key, value in entries.items() if key not in optional or value}
 
