@@ -57,6 +57,10 @@ def test_every_printed_row_that_can_be_built_has_a_card():
     assert rows - {row(name) for name in CARDS} == {("cifar10", "resnet18 + denoise")}
 
 
+# Parameters, and the millions in print, which are not the nearest two decimals.
+ROUNDED_UP = {"free-at-resnet101-imagenet": (42_512_970, 42.52)}
+
+
 @pytest.mark.parametrize("name", [name for name in CARDS if printed(*row(name), "params")])
 def test_networks_are_as_large_as_printed(name):
     """In millions: RobNets for CIFAR with 100 classes, and ResNets in their form for CIFAR, whatever the data set."""
@@ -72,5 +76,8 @@ def test_networks_are_as_large_as_printed(name):
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in bind(Call(card.arch.use, args))().parameters()) - stem
     (size,) = printed(dataset, model, "params").values()
-    assert count / 1e6 == pytest.approx(size, abs=0.0071)
+    if name in ROUNDED_UP:
+        assert (count, size) == ROUNDED_UP[name]
+    else:
+        assert count / 1e6 == pytest.approx(size, abs=0.007)
     assert card.arch.args["classes"] == HEADS[dataset]
