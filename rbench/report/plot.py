@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rbench.curve import Curve, Point
+from rbench.statistics.intervals import Interval
 from rbench.types import ScoreSpec
 
 if TYPE_CHECKING:
@@ -169,6 +170,11 @@ def canvas(width: float, height: float, columns: int = 1) -> "tuple[Figure, list
         each.spines[["top", "right"]].set_visible(False)
         each.grid(visible=True, alpha=0.3)
     return figure, axes
+
+
+def percent(value: float, interval: Interval) -> dict[str, float]:
+    """An error with its interval, fractions, as cells of data in %."""
+    return {"error": 100 * value, "low": 100 * interval.low, "high": 100 * interval.high}
 
 
 def written(figure: "Figure", form: Literal["png", "pdf"]) -> bytes:

@@ -1,4 +1,4 @@
-"""Figures of a study: errors and differences of its arms, sweeps with their cost, and how the trainings converged."""
+"""Figures of a study: errors and differences of its arms, and how the trainings converged."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbench.comparison import Comparison
-from rbench.report.plot import Drawing, canvas, colour, marker, style
-from rbench.statistics.intervals import Interval
-from rbench.trials import Arm, Sweep
+from rbench.report.plot import Drawing, canvas, colour, marker, percent, style
+from rbench.report.sweep_plots import swept
+from rbench.trials import Arm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,14 +27,10 @@ def drawings(found: Comparison, rows: Rows) -> dict[str, Callable[[], Drawing]]:
     if any(arm.against for arm in study.arms):
         made["differences"] = lambda: Drawing(_differences(found), found.differences_frame)
     for sweep in study.sweeps:
-        made[f"sweep-{sweep.name}"] = partial(_swept, found, sweep)
+        made[f"sweep-{sweep.name}"] = partial(swept, found, sweep)
     if study.arms:
         made["convergence"] = lambda: Drawing(_convergence(found, rows), _curves(found, rows))
     return dict(sorted(made.items()))
-
-
-def _swept(found: Comparison, sweep: Sweep) -> Drawing:
-    return Drawing(_sweep(found, sweep), _sweep_frame(found, sweep))
 
 
 def errors(found: Comparison) -> Drawing:
@@ -64,15 +60,11 @@ def _errors_frame(found: Comparison) -> "pd.DataFrame":
     import pandas as pd
 
     rows = [
-        {"arm": arm.name, "measure": measure.name, **_percent(*found.error(arm.name, measure.name))}
+        {"arm": arm.name, "measure": measure.name, **percent(*found.error(arm.name, measure.name))}
         for arm in found.study.every
         for measure in found.study.measures
     ]
     return pd.DataFrame(rows).assign(seeds=len(found.study.seeds))
-
-
-def _percent(value: float, interval: Interval) -> dict[str, float]:
-    return {"error": 100 * value, "low": 100 * interval.low, "high": 100 * interval.high}
 
 
 def _differences(found: Comparison) -> "Figure":
@@ -118,43 +110,6 @@ def _legend(axes: "Axes", entries: Sequence[tuple[str, int]]) -> None:
 
     handles = [Line2D([], [], color=colour(i), marker=marker(i), linewidth=2, label=text) for text, i in entries]
     axes.legend(handles=handles, frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.5, ncols=min(len(handles), 3))  # fmt: skip # noqa: E501
-
-
-def _sweep(found: Comparison, sweep: Sweep) -> "Figure":
-    """Left the error at each value, beside that of the arm compared with; right the cost of training."""
-    figure, (left, right) = canvas(9, 3.6, columns=2)
-    places = np.arange(len(sweep.arms))
-    errors = [found.error(arm.name, found.study.first) for arm in sweep.arms]
-    middle = np.array([100 * value for value, _ in errors])
-    bars = [[100 * abs(value - ends[end]) for value, ends in errors] for end in (0, 1)]
-    left.errorbar(places, middle, bars, color=colour(0), marker=marker(0), linewidth=1.6, capsize=3)
-    base, (low, high) = found.error(sweep.against, found.study.first)
-    left.axhline(100 * base, color=colour(1), linestyle="--", linewidth=1.4)
-    left.axhspan(100 * low, 100 * high, color=colour(1), alpha=0.12, linewidth=0)
-    against = next(arm for arm in found.study.every if arm.name == sweep.against)
-    left.annotate(
-        against.label, (places[-1], 100 * base), (0, 4), textcoords="offset points", ha="right",
-        color=colour(1), fontsize=9,
-    )  # fmt: skip
-    right.plot(places, [found.cost(arm) for arm in sweep.arms], marker(2) + "-", color=colour(2), linewidth=1.6)
-    right.axhline(1, color=colour(1), linestyle="--", linewidth=1.4)
-    right.set(title=f"cost, in trainings of {against.label}", ylim=(0, None))
-    left.set(ylabel="error (%)", title=f"{found.study.shown.label}, 95% intervals")
-    for axes in (left, right):
-        axes.set_xticks(places, [str(value) for value in sweep.values])  # noqa: PD011 - no frame
-        axes.set_xlabel(sweep.title or sweep.key)
-    return figure
-
-
-def _sweep_frame(found: Comparison, sweep: Sweep) -> "pd.DataFrame":
-    """A row for each value: the error in %, and the cost in trainings of the arm compared with."""
-    import pandas as pd
-
-    rows = [
-        {sweep.name: value, **_percent(*found.error(arm.name, found.study.first)), "cost": found.cost(arm)}
-        for arm, value in zip(sweep.arms, sweep.values, strict=True)
-    ]
-    return pd.DataFrame(rows)
 
 
 def _convergence(found: Comparison, rows: Rows) -> "Figure":
