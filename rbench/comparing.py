@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from rbench.api import runs_root
+from rbench.captions import protocol_of
 from rbench.catalog import Catalog
 from rbench.current import identity
 from rbench.errors import UsageError
 from rbench.files import write_atomically
 from rbench.pairing import Difference, Side, differences, side_of
 from rbench.planner import Variant, runs_option
-from rbench.sheet import protocol_of
 from rbench.sources import data_source, dataset_of
 from rbench.types import Suite
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbench import identity, planner, reference, sheet, sources
+from rbench import captions, identity, planner, reference, sheet, sources
 from rbench.away.engines import LOCAL, Engine
 from rbench.catalog import Catalog
 from rbench.costs.paper import cost
@@ -264,7 +264,12 @@ def concluded(
     }
     scores = {name: score for name, score in found.scores.items() if score is not None}
     title = subject.card.title if subject.card is not None else subject.name
-    protocol = (sheet.protocol_of(suite, variant, total), *sheet.origin_of(suite, run.manifest() or {}, baseline))
+    protocol = (
+        captions.protocol_of(suite, variant, total),
+        *captions.origin_of(suite, run.manifest() or {}),
+        *captions.compared_with(suite, baseline),
+        *captions.versions_line([captions.versions_of(run)]),
+    )
     rows = ((subject.name, title),)
     verdicts = {(subject.name, suite.name): found.shown} if found.shown is not None else {}
     page = Sheet(suite.name, suite.title, protocol, rows, columns, cells, verdicts)

@@ -1,16 +1,15 @@
 """Store and specs to scores of models by columns, and what is missing; pure but for reading the store."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
 
+from rbench.captions import attributed, compared_with, origin_of, protocol_of, versions_line, versions_of
 from rbench.catalog import Catalog, resolve
 from rbench.current import is_current
 from rbench.doubt.assess import assess
 from rbench.errors import unknown
-from rbench.metrics.baseline import Baseline
 from rbench.pages import Cell, Column, Sheet
 from rbench.places import DIRECTIONS, Place, placed, runs_of, score_of
 from rbench.planner import Variant, command, run_folder, table_command
@@ -20,7 +19,6 @@ from rbench.tables import TableColumn, TableSpec
 from rbench.types import ModelCard, ScoreSpec, Suite, Verdict
 
 ACCURACIES = ("rbench.metrics:accuracy", "rbench.metrics:worst_case")
-NORMS = {"linf": "L-inf", "l2": "L2"}
 
 
 def table_spec(catalog: Catalog, name: str) -> TableSpec:
@@ -45,15 +43,16 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
     runs = {run: _row(catalog, known[run[0]], run[1], root, variant) for run in runs_of(places)}
     totals: dict[str, int] = {}
     origins: dict[str, list[str]] = {}
+    relative = {suite for suite, score in _scores(places, known) if _relative(known[suite], score)}
     for (suite, model), row in runs.items():
         totals[suite] = max(row.total, totals.get(suite, 0))
-        for line in row.origin:
+        for line in (*row.origin, *(row.compared if suite in relative else ())):
             origins.setdefault(line, []).append(model)
     protocol = (protocol_of(suite, variant, totals.get(name, 0)) for name, suite in known.items())
     return Sheet(
         spec.name,
         spec.title,
-        (*protocol, *_attributed(origins), *_versions(runs.values())),
+        (*protocol, *attributed(origins), *versions_line(row.versions for row in runs.values())),
         tuple((line.key, line.title or catalog.model(line.model).title) for line in spec.lines),
         columns,
         {key: _cell(place, runs) for key, place in places.items()},
@@ -69,7 +68,7 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
 def page_of(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant) -> Sheet:
     """The sheet of one model of the shelf by a suite as `variant` has it."""
     row = _row(catalog, suite, model, root, variant)
-    protocol = (protocol_of(suite, variant, row.total), *row.origin, *_versions([row]))
+    protocol = (protocol_of(suite, variant, row.total), *row.origin, *row.compared, *versions_line([row.versions]))
     columns = tuple(column_of(suite, score) for score in suite.scores)
     cells = {(model, f"{suite.name}:{name}"): cell for name, cell in row.cells.items()}
     verdicts = {(model, suite.name): row.verdict} if row.verdict is not None else {}
@@ -91,6 +90,12 @@ def _decimals(spec: TableSpec, places: Mapping[tuple[str, str], Place], key: str
     return max((number.decimals for number in printed if number is not None), default=1)
 
 
+def _scores(places: Mapping[tuple[str, str], Place], suites: Mapping[str, Suite]) -> list[tuple[str, ScoreSpec]]:
+    """The scores that a table shows, with their suites."""
+    shown = dict.fromkeys((place.suite, place.score) for place in places.values() if place.suite)
+    return [(suite, score_of(suites[suite], name, "a table")) for suite, name in shown]
+
+
 def _column(spec: TableSpec, head: TableColumn, suites: Mapping[str, Suite]) -> Column:
     """A column of a table: a score's, under the table's own headings where it has any, or a paper's."""
     if not head.score:
@@ -100,40 +105,34 @@ def _column(spec: TableSpec, head: TableColumn, suites: Mapping[str, Suite]) -> 
     return replace(column, title=head.title or column.title, group=head.group or column.group, versus=head.versus)
 
 
-def _attributed(origins: Mapping[str, Sequence[str]]) -> list[str]:
-    """The lines about the origin of numbers; one that does not hold for all models that have any names its own."""
-    every = {model for models in origins.values() for model in models}
-    return [line if set(models) == every else f"{line} ({', '.join(models)})" for line, models in origins.items()]
-
-
 def column_of(suite: Suite, score: ScoreSpec) -> Column:
     """A score of a suite as the column of a table."""
     title = score.title or score.name
-    relative = bool(suite.baseline) and "baseline" in signature(resolve(score.use)).parameters
     key, group = f"{suite.name}:{score.name}", score.group
     accuracy = score.use in ACCURACIES
-    return Column(key, title, score.higher_is_better, group, relative, detail=bool(group), accuracy=accuracy)
+    return Column(
+        key, title, score.higher_is_better, group, _relative(suite, score), detail=bool(group), accuracy=accuracy
+    )
+
+
+def _relative(suite: Suite, score: ScoreSpec) -> bool:
+    """Whether a score compares with the suite's baseline."""
+    return bool(suite.baseline) and "baseline" in signature(resolve(score.use)).parameters
 
 
 @dataclass(frozen=True)
 class _Row:
-    """The cells of one model and suite, the size of the whole dataset (0 if nothing has run), verdict and origin."""
+    """The cells of one model and suite, the size of the whole dataset (0 if nothing has run), verdict and origin.
+
+    `compared` says what relative scores compare with, `versions` what the run was made with.
+    """
 
     cells: Mapping[str, Cell]
     total: int = 0
     verdict: Verdict | None = None
     origin: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
-
-
-def _versions(rows: Iterable[_Row]) -> list[str]:
-    """The versions that runs were made with, as a line of a caption: each that occurs; nothing without runs."""
-    found: dict[str, set[str]] = {}
-    for row in rows:
-        for package, version in row.versions.items():
-            found.setdefault(package, set()).add(version)
-    said = [f"{package} {' and '.join(sorted(versions))}" for package, versions in found.items()]
-    return [f"Made with {', '.join(said)}"] if said else []
 
 
 def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Variant) -> _Row:
@@ -152,32 +151,10 @@ def _row(catalog: Catalog, suite: Suite, model: str, root: Path, variant: Varian
         name: Cell(score, total, "" if score or name in reasons else fill, reasons.get(name, ""))
         for name, score in found.scores.items()
     }
-    known = {"rbench": manifest.get("rbench"), "torch": run.settings().get("torch")}
-    versions = {package: str(version) for package, version in known.items() if version}
-    return _Row(cells, total, found.shown, origin_of(suite, manifest, baseline), versions)
+    compared = compared_with(suite, baseline)
+    return _Row(cells, total, found.shown, origin_of(suite, manifest), compared, versions_of(run))
 
 
 def claiming(card: ModelCard | None, variant: Variant) -> ModelCard | None:
     """The card whose claims are about this evaluation: none, if the user names other weights."""
     return card if variant.weights_file is None else None
-
-
-def origin_of(suite: Suite, manifest: Mapping[str, Any], baseline: Baseline | None) -> tuple[str, ...]:
-    """Where the images of a run's views come from and what its scores compare with, as lines of a caption."""
-    views = list(manifest.get("views", {}).values())
-    keys = dict.fromkeys(key for view in views for key in view if key not in ("digest", "corruption"))
-    facts = [f"{key} = {', '.join(dict.fromkeys(str(view[key]) for view in views if key in view))}" for key in keys]
-    lines = [f"{suite.name}: {'; '.join(facts)}"] if facts else []
-    if baseline is not None:
-        lines.append(f"{suite.name}: relative to {baseline.name} ({baseline.digest[:8]})")
-    return tuple(lines)
-
-
-def protocol_of(suite: Suite, variant: Variant, total: int) -> str:
-    """How the numbers of a suite came about, as one line of a caption."""
-    n = total if variant.limit is None else min(variant.limit, total)
-    count = f"n = {n}" if n == total else f"ONLY THE FIRST {n} OF {total} SAMPLES"
-    count = count if total else "nothing run yet"
-    threat = suite.threat
-    ball = f" {NORMS[threat.norm]}, eps = {threat.eps}," if threat is not None else ""
-    return f"{suite.name}@{suite.version}: {suite.dataset},{ball} {count}, seed {variant.seed}"

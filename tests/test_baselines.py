@@ -4,10 +4,14 @@ import sys
 from functools import partial
 
 import pytest
+import torch
 from darker import shelve
 
 import rbench
 from rbench.errors import MissingError, StoreError, UsageError
+from rbench.planner import Variant
+from rbench.sheet import collect
+from rbench.tables import TableSpec
 
 
 @pytest.fixture
@@ -26,8 +30,19 @@ def test_the_baseline_is_run_too_and_is_exactly_one_against_itself(views, small_
     assert other.scores["ce"].value == pytest.approx(errors[0] / errors[1])
     assert (tmp_path / "other" / "views" / "standard-digits").is_dir()
     assert any("relative to standard-digits" in line for line in other.sheet.protocol)
+    assert f"Made with rbench {rbench.__version__}, torch {torch.__version__}" in other.sheet.protocol
     shown = rbench.table("views", limit=30, catalog=catalog, runs=tmp_path / "own", form="markdown")
     assert "100.0" in shown
+    assert "views: relative to standard-digits (" in shown
+
+
+def test_captions_name_the_baseline_of_relative_scores_alone(views, tmp_path):
+    catalog, runs = views(), tmp_path / "own"
+    rbench.evaluate("standard-digits", "views", limit=30, catalog=catalog, runs=runs)
+    for score, said in (("error", False), ("ce", True)):
+        spec = TableSpec("t", "T", (f"views:{score}",), ("standard-digits",))
+        protocol = collect(catalog, spec, runs, Variant(limit=30)).protocol
+        assert any("relative to standard-digits" in line for line in protocol) is said
 
 
 def test_what_is_missing_is_refused_unless_allowed_and_then_starred(views, small_net, monkeypatch, tmp_path):

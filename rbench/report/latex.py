@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from rbench.pages import Sheet
 from rbench.report.cells import commands, detailed, spans
-from rbench.report.latex_texts import caption, continued, entry, escape, heading_of, stub
+from rbench.report.latex_texts import caption, continued, entry, escape, heading_of, stacked_heading, stub
 from rbench.report.lines import chosen, lines, parts, ranks, spread
 from rbench.report.strips import JOINED, SETUP, Entry, Strip, aligned, over, plain
 
@@ -140,7 +140,7 @@ def _spanned(body: str, sheet: Sheet, strips: Sequence[Strip], stubs: int) -> st
         own = [next(left) for _ in columns]
         last = first + sum(strip.width for strip in own) - 1
         grouped = bool(columns[0].group)
-        heads += [over(own, escape(title), grouped=grouped)]
+        heads += [over(own, escape(title) if grouped else stacked_heading(title), grouped=grouped)]
         below += [rf"\cmidrule(lr){{{first}-{last}}}"] if grouped else []
         first = last + 1
     above = f"{' & '.join(heads)} \\\\\n{' '.join(below)}\n"

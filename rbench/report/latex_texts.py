@@ -20,6 +20,7 @@ _SYMBOLS = {
 }
 TIE = "\N{NO-BREAK SPACE}"
 LONGEST = 2500  # letters of a caption, which TeX first sets as one line: of more than five metres it makes an error
+UPRIGHT = 8  # columns of details, whose numbers are narrower than any word; more of them make a table too wide
 STACKED = 11  # letters in a line of a heading, where there are many columns
 
 
@@ -35,14 +36,22 @@ def escape(text: str) -> str:
 def heading_of(sheet: Sheet, column: Column, *, stacked: bool, small: bool = False) -> str:
     """The heading of a column, or its lower line where columns have groups; in several short lines if `stacked`.
 
-    If `small`, in smaller type than the numbers, which are narrower than most headings.
+    If `small`, in smaller type than the numbers, which are narrower than most headings. Details that are so many that
+    even this is too wide have their headings upright.
     """
     words = lower_heading(sheet, column) if detailed(sheet) else heading(sheet, column.key)
-    tied = re.sub(" (?=[↑↓])", TIE, words)  # an arrow stays with its word
-    pieces = wrap(tied, STACKED, break_long_words=False, break_on_hyphens=False) if stacked else [words]
-    text = r"\\".join(escape(piece).replace("n=", "$n$=").replace(TIE, "~") for piece in pieces)
-    lines = rf"\shortstack{{{text}}}" if len(pieces) > 1 else text
+    if column.detail and sum(other.detail for other in sheet.columns) > UPRIGHT:
+        return rf"\rotatebox{{90}}{{\footnotesize {escape(words)}}}"
+    lines = stacked_heading(words) if stacked else escape(words).replace("n=", "$n$=")
     return rf"{{\footnotesize {lines}}}" if small and lines else lines
+
+
+def stacked_heading(words: str) -> str:
+    """A heading in several short lines, each as wide as an interval; an arrow stays with its word."""
+    tied = re.sub(" (?=[↑↓])", TIE, words)
+    pieces = wrap(tied, STACKED, break_long_words=False, break_on_hyphens=False)
+    text = r"\\".join(escape(piece).replace("n=", "$n$=").replace(TIE, "~") for piece in pieces)
+    return rf"\shortstack{{{text}}}" if len(pieces) > 1 else text
 
 
 def stub(sheet: Sheet, line: Line, *, several: bool) -> tuple[str, ...]:

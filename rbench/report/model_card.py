@@ -10,11 +10,11 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
+from rbench.captions import NORMS
 from rbench.dossier import Dossier, Measured
 from rbench.pages import Cell, Column
 from rbench.planner import Variant
 from rbench.report.cells import MARKS, arrow, footnotes, interval, legend, percent, verdicts
-from rbench.sheet import NORMS
 from rbench.types import Reported, Score, ScoreSpec, Threat, verdict_of
 
 LICENSE = "apache-2.0"  # that of this project, whose shelf the weights lie on

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbench.api import evaluate, runs_root
+from rbench.captions import origin_of
 from rbench.catalog import Catalog
 from rbench.comparison import Comparison, Trained, image_errors
 from rbench.errors import MissingError, StoreError, UsageError, unknown
 from rbench.evaluating import interruptible
 from rbench.files import write_atomically
-from rbench.sheet import origin_of
 from rbench.sources import data_source
 from rbench.store import Run
 from rbench.studies.asking import Asking
@@ -186,7 +186,7 @@ def _asked(catalog: Catalog, spec: Study, arm: Arm, result: "TrainResult", *, fr
     seconds = float(np.median([row.seconds - row.search for row in result.rows]))
     search = float(sum(row.search for row in result.rows))
     best = result.best
-    origin = origin_of(run.suite, Run(run.folder).manifest() or {}, None)
+    origin = origin_of(run.suite, Run(run.folder).manifest() or {})
     done = (len(result.rows), best.epoch, best.clean, best.robust)
     return Trained(errors, *done, seconds, search, origin, result.reached)
 

@@ -126,3 +126,14 @@ def test_columns_of_one_title_are_all_shown(sheet):
     for form in ("terminal", "markdown", "latex"):
         text = render(replace(sheet, columns=same), form)
         assert [value in text for value in ("24.0", "76.7", "80.0", "82.4", "75.0")] == [True] * 5
+
+
+def test_many_details_have_upright_headings_in_latex_and_few_do_not(sheet):
+    def heads(count):
+        many = tuple(replace(COLUMNS[2], key=f"c:{index}", title=f"Kind {index}") for index in range(count))
+        cells = {(model, column.key): Cell(score(0.5), 500) for model, _ in sheet.rows for column in many}
+        text = render(replace(sheet, columns=(*COLUMNS[:2], *many), cells=sheet.cells | cells), "latex")
+        return re.findall(r"\\rotatebox\{90\}\{\\footnotesize Kind (\d)\}", text)
+
+    assert heads(8) == []
+    assert heads(9) == [str(index) for index in range(9)]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rbench.captions import NORMS
 from rbench.catalog import Catalog, resolve
 from rbench.doubt.codes import diagnostic
 from rbench.doubt.diagnostics import Diagnostic
@@ -16,7 +17,6 @@ from rbench.report.site.evidence import Grid, confusion, severities
 from rbench.report.site.exhibits import Curates
 from rbench.report.site.found import Found
 from rbench.report.site.halls import Hall, hall
-from rbench.sheet import NORMS
 from rbench.store import Run
 from rbench.types import Call, Finding, ModelCard, Probe, ScoreSpec, Suite, verdict_of
 
