@@ -34,7 +34,7 @@ def _figure(found: Comparison, sweep: Sweep) -> "Figure":
     errors = [found.error(arm.name, found.study.first) for arm in sweep.arms]
     middle = np.array([100 * value for value, _ in errors])
     bars = np.array([[100 * abs(value - ends[end]) for value, ends in errors] for end in (0, 1)])
-    look = {"color": colour(0), "marker": marker(0), "linewidth": 1.6}
+    look: dict[str, Any] = {"color": colour(0), "marker": marker(0), "linewidth": 1.6}
     left.errorbar(places[order], middle[order], bars[:, order], capsize=3, label=sweep.title or sweep.key, **look)
     costs = np.array([found.cost(arm) for arm in sweep.arms])
     right.plot(places[order], costs[order], **look)
