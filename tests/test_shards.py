@@ -176,7 +176,7 @@ def test_the_command_line_runs_shares_and_merges_them(made, tmp_path, capsys):
     for shard in ("1/2", "2/2"):
         assert run([*words, "--shard", shard]) == 0
     told = capsys.readouterr()
-    assert "complete: shard 2/2, 1 blocks run; when all are: rbench merge" in told.err
+    assert "complete: shard 2/2, 1 block run; when all are: rbench merge" in told.err
     assert told.out.splitlines()[1] == str(place(tmp_path / "shards", 2, 2)).replace("first50", "first8")
     assert run(["merge", str(tmp_path / "shards"), "--runs", str(tmp_path)]) == 0
     assert "2 shards merged; to see the scores: rbench eval --suite quick" in capsys.readouterr().err

@@ -22,6 +22,11 @@ def print_rows(rows: Any, as_json: bool, text: Callable[[], str]) -> None:
     typer.echo(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else text())
 
 
+def done(blocks: int) -> str:
+    """What a call had to do: so many blocks of samples, or nothing."""
+    return f"{blocks} block{'' if blocks == 1 else 's'} run" if blocks else "nothing to do"
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"rbench {__version__}")

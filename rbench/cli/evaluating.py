@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from rbench import words
-from rbench.cli._app import app
+from rbench.cli._app import app, done
 from rbench.cli.filling import UNDECIDED, alone, fill, pair, print_plan
 from rbench.cli.planning import print_one
 from rbench.errors import UsageError, unknown
@@ -136,8 +136,7 @@ def evaluate(
         result = studies.security_curve(model, suite, eps, **options)
     else:
         result = api.evaluate(model, suite, eps=eps, **options)
-    state = "nothing to do" if not result.fresh_blocks else f"{result.fresh_blocks} blocks run"
-    typer.echo(f"complete: {state}; {result.where}", err=True)
+    typer.echo(f"complete: {done(result.fresh_blocks)}; {result.where}", err=True)
     for line in result.left_out:
         typer.echo(f"left out: {line}", err=True)
     typer.echo(render(result.sheet, "json" if as_json else form), nl=False)
@@ -172,10 +171,10 @@ def _shard(
     for word, value in {**barred, "a curve of several --eps": "," in (eps or "")}.items():
         if value:
             raise UsageError(f"--shard goes without {word}.")
-    done = evaluate_shard(model, suite, shard, eps=eps, **options)
-    state = f"{done.fresh_blocks} blocks run" if done.fresh_blocks else "nothing to do"
-    typer.echo(f"complete: shard {done.share}, {state}; when all are: rbench merge {done.root}/*", err=True)
-    typer.echo(done.folder)
+    made = evaluate_shard(model, suite, shard, eps=eps, **options)
+    state = done(made.fresh_blocks)
+    typer.echo(f"complete: shard {made.share}, {state}; when all are: rbench merge {made.root}/*", err=True)
+    typer.echo(made.folder)
 
 
 def _warn(limit: int | None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from rbench.cli._app import print_rows
+from rbench.cli._app import done, print_rows
 from rbench.errors import UsageError
 
 UNDECIDED, LACKING = 2, 4
@@ -65,9 +65,8 @@ def fill(table: str, form: str, columns: str | None, options: Mapping[str, Any],
             lacking.append(each)
             typer.echo(f"{each.suite}, {each.model}: left out: {each.error}", err=True)
             continue
-        done = each.evaluation.fresh_blocks
         verdicts.append(each.evaluation.verdict)
-        typer.echo(f"{each.suite}, {each.model}: {f'{done} blocks run' if done else 'nothing to do'}", err=True)
+        typer.echo(f"{each.suite}, {each.model}: {done(each.evaluation.fresh_blocks)}", err=True)
     shown = {key: options[key] for key in ("limit", "seed", "eps", "runs", "catalog")}
     typer.echo(api.table(table, form=form, columns=columns, **shown), nl=False)
     for each in lacking:
