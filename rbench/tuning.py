@@ -26,6 +26,15 @@ HELD = 12  # tensors like the images that an attack has beside the pass: gradien
 SPARE = 0.1  # of a GPU's memory that is left alone: fragments, and what other passes need beyond
 
 
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """What counts the seconds of work on a device; only differences mean anything.
+
+    Where one thread of a CPU works they are those in which this process computed, which a busy machine does not
+    stretch; else those that passed. Who times a GPU waits for it first.
+    """
+    return time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+
+
 def quickest_batch(model: nn.Module, x: Tensor) -> int:
     """The batch size with the quickest forward and backward pass an image, for images like x [B, C, H, W].
 
@@ -64,8 +73,7 @@ def auto_batch(model: nn.Module, x: Tensor, most: int) -> tuple[int, str]:
         bound = "as much as there is for a worker" if size == most else "the largest whose backward pass fits"
         return size, f"{bound} on {torch.cuda.get_device_name(x.device)}"
     sizes = [size for size in SIZES if size <= most] or [most]
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    return fastest(partial(_pass, model, x), sizes, clock), f"the fastest of {', '.join(map(str, sizes))}"
+    return fastest(partial(_pass, model, x), sizes, clock_of(x.device)), f"the fastest of {', '.join(map(str, sizes))}"
 
 
 def largest(run: Callable[[int], object], most: int) -> int:

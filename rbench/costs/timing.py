@@ -1,6 +1,5 @@
 """Two timed batches of everything that an evaluation spends its time on, and the memory of a backward pass."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from rbench.costs.forecast import Pair, Timed
 from rbench.errors import UsageError
 from rbench.memory import out_of_memory
 from rbench.referee import logits_of
+from rbench.tuning import clock_of
 from rbench.types import Probe
 
 MADE = 8  # samples whose corrupted images are made in each batch that is timed
@@ -58,12 +58,8 @@ def timed(source: Source, wanted: Wanted, n: int, batch: int | None) -> Timed:
 
 
 def _pair(bench: Bench, work: Callable[[], object], images: int) -> Pair:
-    """The seconds an image of two runs of some work, after one that does not count.
-
-    Where one thread of a CPU works, they are the process' own, which a busy machine does not stretch.
-    """
-    alone = bench.device.type == "cpu" and torch.get_num_threads() == 1
-    clock = time.process_time if alone else time.perf_counter
+    """The seconds an image of two runs of some work, after one that does not count."""
+    clock = clock_of(bench.device)
     work()
     found = []
     for _ in range(2):

@@ -14,7 +14,8 @@ class Row:
 
     `train` is the accuracy on the training images as the network saw them (augmented, attacked); `clean` and `robust`
     are those on the held-out images, `subnets` that of the subnets from which the controller learnt. `search` are the
-    seconds that it took to learn, part of all `seconds`. A batch was split into `parts` (by ranks and accumulation),
+    seconds that it took to learn, part of all `seconds`: of a CPU by one thread those in which it computed, else those
+    that passed. A batch was split into `parts` (by ranks and accumulation),
     each normalised by itself.
     """
 

@@ -2,7 +2,6 @@
 
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -27,6 +26,7 @@ from rbench.training.selection import measure
 from rbench.training.setting import Setting, prepare
 from rbench.training.start import Origin, digests, found_for
 from rbench.training.step import search, step
+from rbench.tuning import clock_of
 from rbench.types import IntArray, ModelCard
 
 
@@ -119,13 +119,14 @@ def one_epoch(
     Goes on where `course` stands. Returns None if it was asked to stop before the end.
     """
     recipe, epoch, ranks = setting.recipe, course.epoch, setting.ranks
-    started, spent = time.monotonic(), course.seconds
+    clock = clock_of(setting.device)
+    started, spent = clock(), course.seconds
     for group in setting.optimiser.param_groups:
         group["lr"] = recipe.rate(epoch) * group.get("share", 1.0)  # older states have none
     if not course.begun:
         if setting.enhancer is not None and setting.enhancer.begin(epoch):
             search(setting, setting.enhancer, epoch)
-            course.search = time.monotonic() - started
+            course.search = clock() - started
         course.begun = True
     known = f" held-out {_percent(course.rows[-1])}%" if course.rows else ""
     order = split(epoch_order(setting.fitted, setting.seed, epoch), recipe.batch)
@@ -136,7 +137,7 @@ def one_epoch(
         tally.add(step(setting, epoch, iteration, own, len(ids)))
         course.iteration = iteration + 1
         added, stop = tally.ask(last=course.iteration == len(order), wanted=bool(asked))
-        course.seconds = spent + time.monotonic() - started
+        course.seconds = spent + clock() - started
         if added:
             loss, distilled, correct = course.means
             extra = f"+{distilled:.2f}" if setting.enhancer else ""
@@ -146,7 +147,7 @@ def one_epoch(
     if not all(bool(torch.isfinite(parameter).all()) for parameter in setting.model.parameters()):
         raise Diverged(len(order) - 1, math.nan)  # in the very last step: its loss was finite, its weights are not
     clean, robust = measure(setting)
-    seconds = spent + time.monotonic() - started
+    seconds = spent + clock() - started
     subnets = None if setting.enhancer is None else setting.enhancer.accuracy
     parts = ranks.world * setting.accumulate
     return Row(epoch, recipe.rate(epoch), *course.means, clean, robust, subnets, seconds, course.search, parts)
