@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rbench import tuning
-from rbench.tuning import DEFAULT_BATCH, LONGEST, auto_batch, fastest, largest, quickest_batch
+from rbench.tuning import DEFAULT_BATCH, LONGEST, auto_batch, clock_of, fastest, largest, quickest_batch
 
 
 class Costly(nn.Module):
@@ -171,3 +171,12 @@ def test_a_pass_is_tried_beside_what_an_attack_holds_and_with_memory_to_spare(mo
 
 def test_a_batch_on_a_cpu_is_no_larger_than_it_may_be():
     assert auto_batch(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.rand(3, 3, 2, 2), 3)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("device", "threads", "clock"),
+    [("cpu", 1, time.process_time), ("cpu", 2, time.perf_counter), ("cuda", 1, time.perf_counter)],
+)
+def test_only_one_thread_of_a_cpu_is_timed_by_what_it_computes(monkeypatch, device, threads, clock):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert clock_of(torch.device(device)) is clock

@@ -99,6 +99,22 @@ def test_subnets_are_searched_when_due_and_distilled_always(card, recipe, tmp_pa
     assert all(row.distillation > 0 for row in result.rows)
 
 
+def test_an_epoch_is_as_long_as_its_search_and_its_steps_by_the_clock(card, recipe, tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(loop, "clock_of", lambda _device: lambda: now[0])
+    for name, costs in (("search", 8.0), ("step", 1.0), ("measure", 0.25)):
+        original = getattr(loop, name)
+
+        def slow(*args, original=original, costs=costs):
+            now[0] += costs
+            return original(*args)
+
+        monkeypatch.setattr(loop, name, slow)
+    rows = loop.train(card, recipe, out=tmp_path, progress=False).rows
+    assert [row.search for row in rows] == [0.0, 8.0, 8.0, 8.0]  # each but the first begins with a search
+    assert [row.seconds - row.search for row in rows] == [3.25] * 4  # three batches
+
+
 def test_a_subnet_that_is_the_whole_network_teaches_nothing(card, recipe, tmp_path):
     recipe = replace(recipe, epochs=1, ews=Ews(rho=1.0))
     enhanced = loop.train(card, recipe, out=tmp_path / "ews", progress=False)
