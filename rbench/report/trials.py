@@ -15,7 +15,8 @@ LEGEND = (
 )
 COST = (
     "`cost` is the time of a training in multiples of that of the arm it is compared with: the median epoch, and what "
-    "the controller took; where several trainings share a machine it is rough."
+    "the controller took. On one thread of a CPU only what was computed counts; elsewhere it is rough where trainings "
+    "share a machine."
 )
 
 ENDED = (
