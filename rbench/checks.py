@@ -18,11 +18,10 @@ from rbench.catalog import Catalog, bind, resolve
 from rbench.datasets import Dataset
 from rbench.engine import GIVEN as GIVEN_ATTACKS
 from rbench.errors import ModelError, UsageError
-from rbench.figures import GIVEN, FigureSpec
 from rbench.metrics.baseline import Baseline
 from rbench.models.load import load_model, read_weights
 from rbench.models.twin import accelerate
-from rbench.places import score_of
+from rbench.named import figures, gates, searches, studies
 from rbench.planner import Variant
 from rbench.referee import Witness, logits_of, loneliness
 from rbench.rng import Draws
@@ -55,30 +54,8 @@ def shelves(catalog: Catalog, runs: Path) -> Iterator[str]:
     for name in catalog.files("tables"):
         sheet.collect(catalog, catalog.table(name), runs, Variant())
         yield f"table {name}"
-    yield from figures(catalog)
-
-
-def figures(catalog: Catalog) -> Iterator[str]:
-    """Bind every figure of the shelf; raises `UsageError` with the file of one that names what is not there."""
-    for name, file in catalog.files("figures").items():
-        try:
-            _drawable(catalog, catalog.figure(name))
-        except UsageError as error:
-            raise UsageError(f"{file}: {error}") from error
-        yield f"figure {name}"
-
-
-def _drawable(catalog: Catalog, spec: FigureSpec) -> None:
-    """Bind what draws a figure and find the models and suites that it names; raises `UsageError` for what is not."""
-    bind(spec.draw, [name for name in GIVEN if name in signature(resolve(spec.draw.use)).parameters])
-    for model in spec.draw.args.get("models", ()):
-        catalog.model(model.partition("@")[0])
-    scores = [spec.draw.args[key] for key in ("x", "y") if key in spec.draw.args]
-    for suite in (*scores, *spec.draw.args.get("scores", ()), *filter(None, [spec.draw.args.get("suite")])):
-        name, _, score = suite.partition(":")
-        found = catalog.suite(name)
-        if score:
-            score_of(found, score, suite)
+    for named in (figures, studies, searches, gates):
+        yield from named(catalog)
 
 
 def _bound(catalog: Catalog, suite: Suite) -> None:

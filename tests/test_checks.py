@@ -17,6 +17,7 @@ SUITE = Catalog.find().suite("digits-linf")
 def test_everything_on_the_shelves_is_sound():
     lines = rbench.check()
     text = "\n".join(lines)
+    assert {"figure digits-curves", "study ews-digits", "search robnet-digits", "gate ews-digits"} <= set(lines)
     for name in ("suite digits-linf", "recipe ews-digits", "table digits-main"):
         assert name in text
     assert "model ews-digits: 77,850 parameters" in text

@@ -10,7 +10,6 @@ from kept_runs import keep
 
 from rbench import studies
 from rbench.catalog import Catalog
-from rbench.checks import figures
 from rbench.cli import run as command
 from rbench.errors import MissingError, UsageError
 from rbench.planner import Variant
@@ -189,16 +188,6 @@ def test_a_wrong_figure_is_told_with_its_file_and_the_nearest_match(args, said, 
     with pytest.raises(UsageError, match=said) as caught:
         studies.figure("wrong", runs=tmp_path / "runs", catalog=catalog)
     assert str(file) in str(caught.value)
-
-
-def test_every_figure_of_the_shelf_names_what_there_is(tmp_path):
-    assert list(figures(CATALOG)) == [f"figure {name}" for name in CATALOG.files("figures")]
-    (tmp_path / "reports" / "figures").mkdir(parents=True)
-    file = tmp_path / "reports" / "figures" / "wrong.toml"
-    draw = 'use = "rbench.report.charts.trainings:trainings"\nargs = { models = ["at-digit"] }'
-    file.write_text(f'title = "x"\n[draw]\n{draw}\n')
-    with pytest.raises(UsageError, match=rf"{file}: no model named 'at-digit'. Did you mean 'at-digits'"):
-        list(figures(Catalog((*CATALOG.roots, tmp_path))))
 
 
 @pytest.mark.parametrize("name", ["epochs", "sizes"])
