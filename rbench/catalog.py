@@ -11,12 +11,12 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,6 +29,9 @@ from rbench.plugins import plugins
 from rbench.recipe import Recipe
 from rbench.tables import TableSpec
 from rbench.trials import Study
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
 Kind = Literal["models", "recipes", "suites", "tables", "figures", "studies", "searches", "gates"]
@@ -148,11 +151,11 @@ class Catalog:
         paths = (root / "suites" / "baselines" / f"{name}.toml" for root in self.roots)
         return next((path for path in paths if path.is_file()), None)
 
-    def published(self, name: str) -> Path:
-        """The file of the numbers that papers print."""
+    def published(self, name: str, where: str = "") -> Path:
+        """The file of the numbers that papers print, which `where` names."""
         files = {path.stem: path for root in self.roots for path in root.glob("reports/published/*.csv")}
         if name not in files:
-            raise unknown("file of published numbers", name, files)
+            raise unknown("file of published numbers", name, files, where)
         return files[name]
 
     def load(self, kind: Kind, name: str) -> Any:
@@ -220,19 +223,31 @@ def _change(tables: dict[str, Any], key: str, value: Any) -> None:
 def _explain(error: ValidationError, spec: type[Any]) -> str:
     """The foremost complaint of pydantic as a sentence with its remedy; an unknown key explains a missing one."""
     unknown_key = ("extra_forbidden", "unexpected_keyword_argument")
-    first = min(error.errors(), key=lambda complaint: complaint["type"] not in unknown_key)
-    place = ".".join(str(part) for part in first["loc"])
+    first = _deepest(min(error.errors(), key=lambda complaint: complaint["type"] not in unknown_key), error.errors())
+    place = ".".join(str(part) for part in first["loc"] if not _names_class(part))
     if first["type"] in unknown_key:
         owner = _owner(first["loc"][:-1], spec)
         return str(unknown("key", str(first["loc"][-1]), [f.name for f in fields(owner)], _table_of(first["loc"])))
     if first["type"] in ("missing", "missing_argument"):
         return f"the key '{place}' is missing."
-    return f"{place}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {what} (got {first['input']!r})" if place else what
+
+
+def _deepest(first: "ErrorDetails", every: Sequence["ErrorDetails"]) -> "ErrorDetails":
+    """Of complaints about one value that may be of several types, the one that goes into it."""
+    of_it = [one for one in every if one["loc"][: len(first["loc"]) - 1] == first["loc"][:-1]]
+    return max(of_it, key=lambda one: len(one["loc"])) if first["loc"][-1:] in (("str",), ("int",)) else first
+
+
+def _names_class(part: int | str) -> bool:
+    """Whether a part of a location is a class that a value may be of, and no key."""
+    return isinstance(part, str) and (part[:1].isupper() or "[" in part)
 
 
 def _table_of(location: tuple[int | str, ...]) -> str:
     """The table of a file that a key stands in, as TOML writes it; classes that a value may be made of are no part."""
-    path = [part for part in location[:-1] if isinstance(part, str) and not part[:1].isupper() and "[" not in part]
+    path = [part for part in location[:-1] if isinstance(part, str) and not _names_class(part)]
     name = ".".join(path)
     several = any(isinstance(part, int) for part in location)
     return (f"[[{name}]]" if several else f"[{name}]") if name else "its top level"

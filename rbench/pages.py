@@ -73,7 +73,8 @@ class Sheet:
 
     `verdicts` are those of the complete runs behind it, by model and suite. By the keys of rows, `groups` are the
     headings of neighbours and `versus` the rows to which differences are shown. `laid_out` is said of a table in the
-    layout of a paper, `notes` are about it, and `fill` is the command for all that it lacks.
+    layout of a paper, `notes` are about it, and `fill` is the command for all that it lacks. Unless `ranked`, rows do
+    not compete: they are of several datasets or attacks, and none is marked as the best.
     """
 
     name: str
@@ -89,3 +90,4 @@ class Sheet:
     notes: tuple[str, ...] = ()
     laid_out: bool = False
     fill: str = ""
+    ranked: bool = True

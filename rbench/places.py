@@ -31,7 +31,7 @@ def placed(catalog: Catalog, spec: TableSpec) -> dict[tuple[str, str], Place]:
     Raises `UsageError` for anything that the table names and that is not there, with its file and the nearest match.
     """
     file = str(catalog.files("tables").get(spec.name, f"table {spec.name!r}"))
-    numbers = sources(catalog.published(spec.published), spec, file) if spec.published else {}
+    numbers = sources(catalog.published(spec.published, file), spec, file) if spec.published else {}
     suite_of, card_of = cache(catalog.suite), cache(catalog.model)
     suites, models = catalog.files("suites"), catalog.files("models")
     found = {}

@@ -62,6 +62,7 @@ def collect(catalog: Catalog, spec: TableSpec, root: Path, variant: Variant) -> 
         notes=spec.notes,
         laid_out=bool(spec.rows),
         fill=table_command(spec.name, variant),
+        ranked=spec.ranked,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from rbench.errors import UsageError
+from rbench.errors import UsageError, unknown
 from rbench.types import STRICT
 
 Where = Mapping[str, str | tuple[str, ...]]
@@ -58,7 +58,8 @@ class TableSpec:
     """Rows by columns: `models` by scores, or, in the layout of a paper, `rows` by columns of `published` numbers.
 
     `published` names a file of reports/published, of whose rows `where` keeps some; a cell is the one that fits its row
-    and its column. `notes` are printed below. Raises `UsageError` for a mixture of both, or keys that occur twice.
+    and its column. `notes` are printed below. Rows of several datasets or attacks do not compete: they are not to be
+    `ranked`. Raises `UsageError` for a mixture of both, or keys that occur twice.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -70,6 +71,7 @@ class TableSpec:
     published: str = ""
     where: Where = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ranked: bool = True
 
     def __post_init__(self) -> None:
         if bool(self.models) == bool(self.rows):
@@ -99,6 +101,13 @@ class TableSpec:
         """The key of the row that a row is compared with."""
         titled = [other for other in self.lines if row.versus in (other.title, other.model) and other != row]
         found = [other for other in titled if other.group == row.group] or titled
-        if len(found) != 1:
+        if not found:
+            raise unknown(
+                "row",
+                row.versus,
+                [other.title or other.model for other in self.lines if other != row],
+                f"`versus` of {row.key!r}",
+            )
+        if len(found) > 1:
             raise UsageError(f"rows: {row.key!r} versus {row.versus!r}: {len(found)} rows have that title, not one.")
         return found[0].key

@@ -183,7 +183,7 @@ def distance(frame: "pd.DataFrame", protocol: str) -> "Figure":
     against = ", ".join(_unique(frame, "against"))
     axes.set(xlabel="norm of the difference of weights in f_b", ylabel=f"error minus that of\n{against} (points)")
     axes.legend(frameon=False, fontsize=7)
-    figure.suptitle(protocol, fontsize=9)
+    figure.suptitle(protocol, fontsize=9, wrap=True)  # a heading of all settings is wider than one plot
     return figure
 
 

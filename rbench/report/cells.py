@@ -1,6 +1,6 @@
 """What all tables share: percentages, marks of the best and of doubt, headings, verdicts and footnotes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from rbench.pages import Cell, Column, Sheet
@@ -9,7 +9,15 @@ from rbench.types import Finding, Score, Verdict, verdict_of
 MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": "‡"}
 ACCURACIES = "Accuracy in %, with Wilson's 95% interval in brackets."
 MEANS = "In %, with 95% intervals in brackets: an image counts once, however often it is seen"
-PAPERS = "Percentages as a paper prints them, and those measured here with 95% intervals in brackets."
+PAPERS = "Percentages as a paper prints them"
+KINDS: Mapping[tuple[str, ...], str] = {
+    ("published",): f"{PAPERS}.",
+    ("measured",): "Measured here, in %, with 95% intervals in brackets.",
+    ("published", "measured"): f"{PAPERS}, and those measured here with 95% intervals in brackets.",
+    (
+        "difference",
+    ): "Measured less published, in points; the 95% intervals in brackets take what is published as exact.",
+}
 EXACT = "; baselines count as exact"
 
 
@@ -24,10 +32,10 @@ def interval(score: Score) -> str:
     return f"[{percent(low)}, {percent(high)}]"
 
 
-def legend(sheet: Sheet) -> str:
-    """What the numbers are: accuracies with Wilson's intervals, means over what is seen of each image, or a paper's."""
-    if sheet.laid_out:
-        return PAPERS
+def legend(sheet: Sheet, kinds: Sequence[str] = ("measured",)) -> str:
+    """What the numbers are: those of a paper, or less those, or accuracies with Wilson's intervals, or other means."""
+    if sheet.laid_out or tuple(kinds) != ("measured",):
+        return KINDS[tuple(kinds)]
     if all(column.accuracy and column.higher_is_better and not column.detail for column in sheet.columns):
         return ACCURACIES
     return f"{MEANS}{EXACT if any(column.relative for column in sheet.columns) else ''}."

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from rbench.pages import Sheet
 from rbench.report.cells import commands, detailed, spans
 from rbench.report.latex_texts import caption, continued, entry, escape, heading_of, stacked_heading, stub
-from rbench.report.lines import chosen, lines, parts, ranks, spread
+from rbench.report.lines import bare, chosen, lines, parts, ranks, spread
 from rbench.report.strips import JOINED, SETUP, Entry, Strip, aligned, over, plain
 
 Stubs = Sequence[tuple[str, ...]]
@@ -41,6 +41,7 @@ def siunitx(sheet: Sheet, columns: str | None = None) -> str:
 def _document(sheet: Sheet, columns: str | None, drawn: Callable[[list[Entry]], Strip]) -> str:
     """The tables of a sheet below comments: what they need, and what fills empty cells of papers."""
     kinds = chosen(sheet, columns)
+    sheet = bare(sheet, kinds)
     order = {(c.key, kind): ranks(sheet, c, kind) for c in sheet.columns for kind in kinds}
     crowded, several = len(sheet.columns) > BESIDE, len(kinds) > 1
     shown = list(spread(sheet, lines(sheet, kinds), several=several) if crowded else lines(sheet, kinds))
@@ -51,11 +52,11 @@ def _document(sheet: Sheet, columns: str | None, drawn: Callable[[list[Entry]], 
         for c in sheet.columns
     ]
     index = [stub(sheet, line, several=several) for line in shown]
-    words, rest = caption(sheet)
+    words, rest = caption(sheet, kinds)
     room = max(PAGE - len(words) // LETTERS[_wide(sheet)], 1)
     tables, start = [], 0
     for part in parts(shown, room):
-        body = _table(sheet, heads, strips, index, range(start, start + len(part)))
+        body = _table(sheet, words, heads, strips, index, range(start, start + len(part)))
         tables.append(_apart(body, [line.below for line in part]))
         start += len(part)
     wanted = {"graphicx": _fitted(sheet), "multirow": len(index[0]) > 1, "siunitx": drawn is aligned}
@@ -66,7 +67,7 @@ def _document(sheet: Sheet, columns: str | None, drawn: Callable[[list[Entry]], 
     return f"% needs {needs}\n{todo}{''.join(tables)}{notes}"
 
 
-def _table(sheet: Sheet, heads: Sequence[str], strips: Sequence[Strip], index: Stubs, rows: range) -> str:
+def _table(sheet: Sheet, words: str, heads: Sequence[str], strips: Sequence[Strip], index: Stubs, rows: range) -> str:
     """One table of some of the lines; all but the first go on under the number of the first."""
     import pandas as pd
 
@@ -84,7 +85,7 @@ def _table(sheet: Sheet, heads: Sequence[str], strips: Sequence[Strip], index: S
         column_format="l" * stubs + "".join(letters),
         position="tp",  # what is too tall for the top of a page would wait for the end of the document
         position_float="centering",
-        caption=continued(sheet) if rows.start else caption(sheet)[0],
+        caption=continued(sheet) if rows.start else words,
         label=None if rows.start else f"tab:{sheet.name}",
         environment="table*" if _wide(sheet) else None,
     )

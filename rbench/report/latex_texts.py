@@ -78,10 +78,15 @@ def entry(sheet: Sheet, line: Line, column: Column, rank: int, *, stacked: bool)
     return Entry(number, faces.get(rank, ""), mark, small)
 
 
-def caption(sheet: Sheet) -> tuple[str, str]:
+def caption(sheet: Sheet, kinds: Sequence[str]) -> tuple[str, str]:
     """Title, protocol, legend, verdicts and footnotes as sentences; the last two apart where all are too long."""
     notes = [note.rstrip(".") for note in (*verdicts(sheet), *doubts(sheet))]
-    sentences = [sheet.title, *sheet.protocol, legend(sheet).rstrip("."), *(note.rstrip(".") for note in sheet.notes)]
+    sentences = [
+        sheet.title,
+        *sheet.protocol,
+        legend(sheet, kinds).rstrip("."),
+        *(note.rstrip(".") for note in sheet.notes),
+    ]
     whole = _told([*sentences, *notes])
     return (whole, "") if len(whole) <= LONGEST else (_told(sentences), _told(notes))
 

@@ -38,6 +38,14 @@ def chosen(sheet: Sheet, columns: str | None) -> tuple[Numbers, ...]:
     return tuple(numbers for numbers in get_args(Numbers) if numbers == choice)
 
 
+def bare(sheet: Sheet, kinds: tuple[Numbers, ...]) -> Sheet:
+    """A sheet without protocols, doubts and commands where papers' numbers are all that is shown."""
+    if kinds != ("published",):
+        return sheet
+    cells = {place: Cell(printed=cell.printed) for place, cell in sheet.cells.items()}
+    return replace(sheet, protocol=(), cells=cells, verdicts={}, fill="")
+
+
 def lines(sheet: Sheet, kinds: tuple[Numbers, ...]) -> Iterator[Line]:
     """The lines of a table, in order."""
     for row, title in sheet.rows:
@@ -123,7 +131,7 @@ def ranks(sheet: Sheet, column: Column, numbers: Numbers) -> dict[str, int]:
     sure = {row: cell for row, cell in cells.items() if numbers == "published" or cell.verdict == "reliable"}
     shown = {row: text(cell, numbers, column.decimals) for row, cell in sure.items()}
     values = {row: float(value) for row, value in shown.items() if value}
-    if sheet.rows_are != "model" or way is None or numbers == "difference" or len(values) < 2:
+    if not sheet.ranked or sheet.rows_are != "model" or way is None or numbers == "difference" or len(values) < 2:
         return {}
     order = sorted(set(values.values()), reverse=way)
     return {row: order.index(value) + 1 for row, value in values.items() if order.index(value) < 2}

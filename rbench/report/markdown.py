@@ -19,7 +19,7 @@ from rbench.report.cells import (
     spans,
     verdicts,
 )
-from rbench.report.lines import Line, Numbers, beside, chosen, lines, ranks, step, text
+from rbench.report.lines import Line, Numbers, bare, beside, chosen, lines, ranks, step, text
 
 
 def markdown(sheet: Sheet, columns: str | None = None) -> str:
@@ -40,6 +40,7 @@ def html(sheet: Sheet, columns: str | None = None) -> str:
 
 
 def _document(sheet: Sheet, style: str, kinds: tuple[Numbers, ...], bold: str) -> str:
+    sheet = bare(sheet, kinds)
     best = {(c.key, kind): ranks(sheet, c, kind) for c in sheet.columns for kind in kinds}
     stubs = _stubs(sheet, kinds)
     head = [*stubs, *(heading(sheet, column.key) for column in sheet.columns)]
@@ -58,7 +59,7 @@ def _document(sheet: Sheet, style: str, kinds: tuple[Numbers, ...], bold: str) -
         else:
             head = [f"{high}\n{low}" for high, low in zip(upper, lower, strict=True)]
     grid = tabulate(body, head, tablefmt=style, disable_numparse=True)
-    return _paragraphs(sheet, grid) if style == "html" else _framed(sheet, grid, spaced=style == "github")
+    return _paragraphs(sheet, grid, kinds) if style == "html" else _framed(sheet, grid, kinds, spaced=style == "github")
 
 
 def _stubs(sheet: Sheet, kinds: tuple[Numbers, ...]) -> list[str]:
@@ -88,7 +89,7 @@ def _single(sheet: Sheet) -> str:
         body += [[f"{group}:", "", "", "", ""]] if group else []
         body += [_line(sheet.cells[model, column.key], column) for column in columns]
     grid = tabulate(body, [model, "", "value", "95% interval", "n"], tablefmt="simple", disable_numparse=True)
-    return _framed(sheet, grid, spaced=False)
+    return _framed(sheet, grid, ("measured",), spaced=False)
 
 
 def _line(cell: Cell, column: Column) -> list[str]:
@@ -99,17 +100,17 @@ def _line(cell: Cell, column: Column) -> list[str]:
     return [title, arrow(column), value, interval(cell.score), str(cell.score.n)]
 
 
-def _paragraphs(sheet: Sheet, grid: str) -> str:
+def _paragraphs(sheet: Sheet, grid: str, kinds: tuple[Numbers, ...]) -> str:
     """A table of HTML between paragraphs: title and protocol above, footnotes below."""
-    above, below = ([sheet.title, *sheet.protocol, legend(sheet)], [*verdicts(sheet), *footnotes(sheet)])
+    above, below = ([sheet.title, *sheet.protocol, legend(sheet, kinds)], [*verdicts(sheet), *footnotes(sheet)])
     parts = [*(f"<p>{escape(line)}</p>" for line in above), grid, *(f"<p>{escape(line)}</p>" for line in below)]
     return "\n".join(parts) + "\n"
 
 
-def _framed(sheet: Sheet, grid: str, *, spaced: bool) -> str:
+def _framed(sheet: Sheet, grid: str, kinds: tuple[Numbers, ...], *, spaced: bool) -> str:
     """Title and protocol above a table, footnotes below; `spaced` puts each into a paragraph of its own."""
     between = "\n\n" if spaced else "\n"
-    above = between.join([sheet.title, *sheet.protocol, legend(sheet)])
+    above = between.join([sheet.title, *sheet.protocol, legend(sheet, kinds)])
     notes = between.join([*verdicts(sheet), *footnotes(sheet)])
     return "\n\n".join([above, grid, *([notes] if notes else [])]) + "\n"
 

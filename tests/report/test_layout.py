@@ -178,6 +178,36 @@ def test_latex_has_groups_of_rows_and_columns_bold_and_underline(sheet):
     assert body[body.index(r"\midrule") + 1].startswith(r"\multirow[t]{2}{*}{H}")
 
 
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html", "latex"])
+def test_every_choice_of_columns_says_what_its_numbers_are(sheet, form):
+    told = {choice: render(sheet, form, choice) for choice in ("published", "measured", "both", "difference")}
+    legends = {choice: [words for words in LEGENDS if words in text] for choice, text in told.items()}
+    assert legends == {choice: [words] for choice, words in zip(told, LEGENDS, strict=True)}
+
+
+LEGENDS = ("as a paper prints them.", "Measured here", "as a paper prints them, and those", "Measured less published")
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html", "latex"])
+def test_papers_numbers_alone_stand_without_what_is_about_measuring(sheet, form):
+    """Protocols, doubts and commands are about runs; the notes are about the paper."""
+    score = replace(sheet.cells["r1", "e:a"].score, findings=(Finding("RB114", "warn", "the gradient differs."),))
+    own = {("r1", "e:a"): Cell(score, printed=Printed("31")), ("r3", "e:b"): Cell(missing="rbench eval")}
+    told = {"protocol": ("digits-linf@2",), "verdicts": {("r1", "e"): "suspect"}, "notes": ("a misprint",)}
+    whole = replace(sheet, cells={**sheet.cells, **own}, **told)
+    both, alone = (render(whole, form, choice) for choice in ("both", "published"))
+    for words in ("digits-linf@2", "Suspect: r1", "RB114", "rbench eval"):
+        assert words in both
+        assert words not in alone
+    assert "a misprint" in alone
+
+
+def test_rows_that_do_not_compete_have_no_best(sheet):
+    column = sheet.columns[1]
+    assert ranks(sheet, column, "published")
+    assert ranks(replace(sheet, ranked=False), column, "published") == {}
+
+
 def test_every_choice_of_columns_and_no_other(sheet):
     assert chosen(sheet, None) == ("published", "measured")
     assert chosen(replace(sheet, laid_out=False), None) == ("measured",)
@@ -214,19 +244,25 @@ MISTAKES = {
         r"no variant named 'att' in .*mine.toml: row 'Trained AT'. Did you mean 'at'",
     ),
     'title = "EWS"': ('title = "AT"', "'Trained AT' occurs twice"),
-    'versus = "AT"': ('versus = "AWP"', "0 rows have that title"),
+    'versus = "AT"': (
+        'versus = "ATT"',
+        r"mine.toml: no row named 'ATT' in `versus` of 'Trained EWS'. Did you mean 'AT'\?$",
+    ),
     'where = { threat = "pgd", metric = "error" }': ('where = { metric = "error" }', "several published numbers fit"),
     'where = { metric = "params" }': (
         'where = { metrics = "params" }',
         r"no column named 'metrics' in .*mine.toml: column 'Parameters'. Did you mean 'metric'",
     ),
-    'published = "numbers"': ('published = "number"', r"'number'.*Did you mean 'numbers'"),
+    'published = "numbers"': ('published = "number"', r"'number' in .*mine.toml. Did you mean 'numbers'"),
     'group = "Errors"\ntitle = "Clean"': (
         'grup = "Errors"\ntitle = "Clean"',
         r"mine.toml: no key named 'grup' in \[\[columns\]\]. Did you mean 'group'",
     ),
     'title = "A table"': ('titel = "A table"', "no key named 'titel' in its top level. Did you mean 'title'"),
-    'better = "none"': ('better = "most"', "better"),
+    'better = "none"': (
+        'better = "most"',
+        r"mine.toml: columns.0.better: Input should be 'higher', 'lower' or 'none' \(got 'most'\)",
+    ),
 }
 
 
