@@ -31,6 +31,9 @@ SHARES = "Values in the metadata are shares, as those of the Hub's metric `accur
 ONE_TRAINING = "Intervals are over images, for this one set of weights; another training gives other numbers."
 UPPER_BOUND = "Accuracy under an attack bounds robust accuracy from above: a stronger attack may find more."
 SUBSET = "Numbers of a subset are not comparable with published ones."
+NOT_THERE = (
+    "The metadata hold no numbers of a subset of the samples or of the data: who sorts them would take them for whole."
+)
 UNDIAGNOSED = "A run without a verdict was not diagnosed: nothing looked for hidden gradients."
 
 
@@ -45,7 +48,7 @@ def model_card(found: Dossier, *, hf: bool = False, size: str = "") -> str:
         pages=[_page(page) for page in found.measured],
         reported=_reported(found),
         unmeasured=found.unmeasured,
-        limits=[*([SHARES] if hf and found.measured else []), *_limits(found)],
+        limits=[*(_of_metadata(found) if hf else ()), *_limits(found)],
     )
     if not hf:
         return page
@@ -125,6 +128,18 @@ def _here(found: Dossier, claim: Reported) -> str:
     return "-"
 
 
+def _of_metadata(found: Dossier) -> Iterator[str]:
+    if any(map(_whole, found.measured)):
+        yield SHARES
+    if not all(map(_whole, found.measured)):
+        yield NOT_THERE
+
+
+def _whole(page: Measured) -> bool:
+    """Whether a run is of all samples and all data of its suite."""
+    return page.variant.limit is None and not page.variant.missing
+
+
 def _limits(found: Dossier) -> Iterator[str]:
     yield from (line for page in found.measured for line in page.sheet.protocol[:1])
     if found.measured:
@@ -146,9 +161,9 @@ def _escaped(text: str) -> str:
 
 
 def _metadata(found: Dossier) -> dict[str, Any]:
-    """The metadata; without runs there are no metrics and no model-index."""
+    """The metadata; without whole runs there are no metrics and no model-index."""
     card = found.card
-    results = [_result(page) for page in found.measured]
+    results = [_result(page) for page in found.measured if _whole(page)]
     front: dict[str, Any] = {
         "license": LICENSE,
         "library_name": "rbench",
@@ -189,7 +204,7 @@ def _metric(page: Measured, spec: ScoreSpec, score: Score) -> dict[str, Any]:
         "high": float(score.interval[1]),
         "seed": page.variant.seed,
         **({"norm": threats[0].norm, "eps": " ".join(threat.eps for threat in threats)} if threats else {}),
-        **({"limit": page.variant.limit} if page.variant.limit is not None else {}),
+        **({"backend": page.variant.backend} if page.variant.backend is not None else {}),
         **({"verdict": verdict} if told else {}),
         **({"findings": _codes(score)} if score.findings else {}),
     }

@@ -134,6 +134,26 @@ def test_a_subset_and_a_changed_eps_do_not_stand_beside_the_papers_number(found)
         assert ("not comparable" in text) == (variant.limit is not None)
 
 
+@pytest.mark.parametrize("part", [Variant(7, limit=4), Variant(7, missing=("frost",))])
+def test_the_metadata_hold_no_number_of_a_part_of_the_samples_or_of_the_data(found, part):
+    (page,) = found.measured
+    front, told = parted(model_card(replace(found, measured=(replace(page, variant=part),)), hf=True))
+    assert not {"metrics", "model-index"} & front.keys()
+    assert "metadata hold no numbers of a subset" in told
+    assert "0.5 there is 50.0" not in told
+    both = replace(found, measured=(page, replace(page, variant=part)))
+    front, told = parted(model_card(both, hf=True))
+    assert [len(model["results"]) for model in front["model-index"]] == [1]
+    assert "0.5 there is 50.0" in told
+
+
+def test_attacks_by_another_package_are_named_in_the_metadata(found):
+    (page,) = found.measured
+    other = replace(page, variant=Variant(7, backend="pyautoattack"))
+    (result,) = parted(model_card(replace(found, measured=(other,)), hf=True))[0]["model-index"][0]["results"]
+    assert {metric["args"]["backend"] for metric in result["metrics"]} == {"pyautoattack"}
+
+
 def test_without_runs_a_card_names_commands_and_claims_nothing(tmp_path):
     text = rbench.card("robnet-large-cifar10", hf=True, runs=tmp_path)
     front, page = parted(text)
@@ -151,7 +171,7 @@ def test_the_card_of_a_model_holds_its_own_current_runs(suite, tmp_path, monkeyp
     correct = {"clean": [True] * 4, "first": stands, "second": falls}
     monkeypatch.chdir(tmp_path)
     shutil.copy(catalog.weights(catalog.model("standard-digits"))[0], "FILE")  # as folders call weights of another file
-    for variant in (Variant(eps="64/255", limit=4), Variant(limit=4), Variant(limit=4, weights_file="FILE")):
+    for variant in (Variant(eps="64/255"), Variant(), Variant(limit=4), Variant(weights_file="FILE")):
         keep(catalog, runs, "quick", "at-digits", variant, correct)
     words = ["card", "at-digits", "--hf", "--runs", str(runs), "--catalog", str(tmp_path / "shelf")]
     assert cli([*words, "--out", str(tmp_path / "README.md")]) == 0
@@ -161,7 +181,7 @@ def test_the_card_of_a_model_holds_its_own_current_runs(suite, tmp_path, monkeyp
     check_index([{"name": "", "results": results}])
     assert [result["metrics"][1]["args"]["eps"] for result in results] == ["24/255", "64/255"]
     assert [[metric["value"] for metric in result["metrics"]] for result in results] == [[1.0, 0.25, 0.25]] * 2
-    assert "rbench eval --suite quick --model at-digits --limit 4 --eps 64/255" in text
+    assert "rbench eval --suite quick --model at-digits --eps 64/255" in text
     suite(eps="16/255")  # now the first run is of another suite; the other names its eps itself
     changed = parted(rbench.card("at-digits", hf=True, runs=runs, catalog=catalog))[0]
     assert [r["metrics"][1]["args"]["eps"] for r in changed["model-index"][0]["results"]] == ["64/255"]
