@@ -79,9 +79,9 @@ def arrow(column: Column) -> str:
 def footnotes(sheet: Sheet) -> list[str]:
     """Findings that cast doubt, each with the cells that it concerns, then why cells are empty and what fills them."""
     missing = commands(sheet)
-    every = [f"To fill all of them: {sheet.fill}"] if sheet.fill and len(missing) > 1 else []
+    every = [f"To fill all empty cells: {sheet.fill}"] if sheet.fill and len(missing) > 1 else []
     one = [f"To fill an empty cell: {command}" for command in missing]
-    return [*sheet.notes, *doubts(sheet), *_undefined(sheet), *one, *every]
+    return [*sheet.notes, *doubts(sheet), *_undefined(sheet), *every, *one]
 
 
 def commands(sheet: Sheet) -> list[str]:

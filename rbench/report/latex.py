@@ -23,12 +23,12 @@ _SHRINK = r"""\setlength{\tabcolsep}{3pt}
 def latex(sheet: Sheet, columns: str | None = None) -> str:
     r"""A sheet as a table that needs `\usepackage{booktabs}`; doubtful values carry one dagger or two.
 
-    The best of a column is bold and, in the layout of a paper, the second best underlined; numbers in doubt are
-    not ranked. Details stand without intervals. With more than three columns, or headings of groups, a table spans
-    the page; with more than five, headings are small and intervals stand below their numbers. Such tables, and those in
-    the layout of a paper, shrink to their width, which needs `\usepackage{graphicx}` too; groups of rows need
-    `\usepackage{multirow}`. What is too tall for a page goes on in a further table of the same number, and
-    what a caption has no room for stands below. Comments say what fills empty cells.
+    The best of a column is bold and the second best underlined; numbers in doubt are not ranked. Details stand without
+    intervals. With more than three columns, or headings of groups, a table spans the page; with more than five,
+    headings are small and intervals stand below their numbers. Such tables, and those in the layout of a paper, shrink
+    to their width, which needs `\usepackage{graphicx}` too; groups of rows need `\usepackage{multirow}`. What is too
+    tall for a page goes on in a further table of the same number, and what a caption has no room for stands below.
+    Comments say what fills empty cells.
     """
     return _document(sheet, columns, plain)
 

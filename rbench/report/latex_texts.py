@@ -74,7 +74,7 @@ def entry(sheet: Sheet, line: Line, column: Column, rank: int, *, stacked: bool)
         return Entry()
     mark = escape(MARKS[cell.verdict]) if line.numbers != "published" else ""
     small = tuple(filter(None, (step(sheet, line, column), "" if stacked else interval)))
-    faces: dict[int, Face] = {1: "bold", 2: "underlined" if sheet.laid_out else ""}
+    faces: dict[int, Face] = {1: "bold", 2: "underlined"}
     return Entry(number, faces.get(rank, ""), mark, small)
 
 

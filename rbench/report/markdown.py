@@ -21,43 +21,49 @@ from rbench.report.cells import (
 )
 from rbench.report.lines import Line, Numbers, bare, beside, chosen, lines, ranks, step, text
 
+BOLD = {"github": ("**", "**"), "simple": ("", ""), "html": ("\1", "\2")}
+BREAK = {"simple": "\n", "html": "\3"}
+TAGS = str.maketrans({"\1": "<strong>", "\2": "</strong>", "\3": "<br>"})  # put in once tabulate has escaped the texts
+
 
 def markdown(sheet: Sheet, columns: str | None = None) -> str:
     """A sheet as a Markdown table with the best of what is not in doubt in bold, protocol above, footnotes below."""
-    return _document(sheet, "github", chosen(sheet, columns), bold="**")
+    return _document(sheet, "github", chosen(sheet, columns))
 
 
 def terminal(sheet: Sheet, columns: str | None = None) -> str:
     """A sheet for the terminal; a single model is turned into a column, which fits every window."""
     kinds = chosen(sheet, columns)
     single = len(sheet.rows) == 1 and not sheet.laid_out and kinds == ("measured",)
-    return _single(sheet) if single else _document(sheet, "simple", kinds, bold="")
+    return _single(sheet) if single else _document(sheet, "simple", kinds)
 
 
 def html(sheet: Sheet, columns: str | None = None) -> str:
-    """A sheet as an HTML table for a page of one's own; text is escaped."""
-    return _document(sheet, "html", chosen(sheet, columns), bold="")
+    """A sheet as an HTML table for a page of one's own, the best of what is not in doubt in bold; text is escaped."""
+    return _document(sheet, "html", chosen(sheet, columns))
 
 
-def _document(sheet: Sheet, style: str, kinds: tuple[Numbers, ...], bold: str) -> str:
+def _document(sheet: Sheet, style: str, kinds: tuple[Numbers, ...]) -> str:
     sheet = bare(sheet, kinds)
     best = {(c.key, kind): ranks(sheet, c, kind) for c in sheet.columns for kind in kinds}
     stubs = _stubs(sheet, kinds)
     head = [*stubs, *(heading(sheet, column.key) for column in sheet.columns)]
     body, before = [], ""
     for line in lines(sheet, kinds):
+        first = [best[c.key, line.numbers].get(line.row) == 1 for c in sheet.columns]
         cells = [
-            _text(sheet, line, c, bold if best[c.key, line.numbers].get(line.row) == 1 else "") for c in sheet.columns
+            _text(sheet, line, c, BOLD[style] if leads else ("", ""))
+            for c, leads in zip(sheet.columns, first, strict=True)
         ]
         body.append([*_stub(sheet, line, before, style, len(kinds) > 1), *cells])
         before = line.group
     if detailed(sheet):
-        upper = [*stubs, *(t for title, group in spans(sheet) for t in (title, *[""] * (len(group) - 1)))]
-        lower = [*[""] * len(stubs), *(lower_heading(sheet, column) for column in sheet.columns)]
-        if style != "simple":  # whose headings are one line
-            head, body = upper, [lower, *body]
+        upper = [t for title, group in spans(sheet) for t in (title, *[title * (style == "html")] * (len(group) - 1))]
+        lower = [lower_heading(sheet, column) for column in sheet.columns]
+        if style in BREAK:
+            head = [*stubs, *(BREAK[style].join(pair) for pair in zip(upper, lower, strict=True))]
         else:
-            head = [f"{high}\n{low}" for high, low in zip(upper, lower, strict=True)]
+            head, body = [*stubs, *upper], [[*[""] * len(stubs), *lower], *body]
     grid = tabulate(body, head, tablefmt=style, disable_numparse=True)
     return _paragraphs(sheet, grid, kinds) if style == "html" else _framed(sheet, grid, kinds, spaced=style == "github")
 
@@ -102,9 +108,9 @@ def _line(cell: Cell, column: Column) -> list[str]:
 
 def _paragraphs(sheet: Sheet, grid: str, kinds: tuple[Numbers, ...]) -> str:
     """A table of HTML between paragraphs: title and protocol above, footnotes below."""
-    above, below = ([sheet.title, *sheet.protocol, legend(sheet, kinds)], [*verdicts(sheet), *footnotes(sheet)])
-    parts = [*(f"<p>{escape(line)}</p>" for line in above), grid, *(f"<p>{escape(line)}</p>" for line in below)]
-    return "\n".join(parts) + "\n"
+    above, below = [sheet.title, *sheet.protocol, legend(sheet, kinds)], [*verdicts(sheet), *footnotes(sheet)]
+    before, after = ([f"<p>{escape(line)}</p>" for line in told] for told in (above, below))
+    return "\n".join([*before, grid.translate(TAGS), *after]) + "\n"
 
 
 def _framed(sheet: Sheet, grid: str, kinds: tuple[Numbers, ...], *, spaced: bool) -> str:
@@ -115,11 +121,11 @@ def _framed(sheet: Sheet, grid: str, kinds: tuple[Numbers, ...], *, spaced: bool
     return "\n\n".join([above, grid, *([notes] if notes else [])]) + "\n"
 
 
-def _text(sheet: Sheet, line: Line, column: Column, bold: str) -> str:
+def _text(sheet: Sheet, line: Line, column: Column, bold: tuple[str, str]) -> str:
     cell = sheet.cells[line.row, column.key]
     number = text(cell, line.numbers, column.decimals)
     if not number:
         return "-"
     mark = MARKS[cell.verdict] if line.numbers != "published" else ""
     small = (step(sheet, line, column), beside(cell, line.numbers, column))
-    return " ".join(filter(None, (f"{bold}{number}{bold}{mark}", *small)))
+    return " ".join(filter(None, (f"{number.join(bold)}{mark}", *small)))

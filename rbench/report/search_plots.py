@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+SPAN = (
+    50  # from the least to the largest value: on a narrower logarithmic axis 2 and 5 have ticks besides powers of ten
+)
+
 
 def drawings(search: Search, frame: "pd.DataFrame") -> "dict[str, Callable[[], Figure]]":
     """The figures of a search by name, and how to make each; their data are `frame`, a row a candidate."""
@@ -61,15 +65,26 @@ def _direct(search: Search, tuned: "pd.DataFrame") -> "Figure":
 
 def _fsp(search: Search, tuned: "pd.DataFrame") -> "Figure":
     """The gap of accuracies against the FSP distance after fine-tuning, a panel a cell."""
+    from matplotlib.ticker import LogLocator
+
     names = [name for name in map(str, tuned) if name.startswith("fsp_after_")]
     figure, axes = canvas(max(2.6 * len(names), 4), 3.2, columns=len(names))
     for cell, (each, name) in enumerate(zip(axes, names, strict=True)):
         each.plot(tuned[name], 100 * (tuned.clean - tuned.robust), marker(0), color=colour(0), markersize=4, alpha=0.7)
         each.set(title=f"cell {cell}", xlabel="FSP distance", xscale="log")
+        each.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _narrow(tuned[name]) else (1,)))
+        each.xaxis.set_major_formatter("{x:g}")
+        each.xaxis.set_minor_formatter("")
+        each.tick_params(axis="x", labelsize=8)
         each.sharey(axes[0])
     axes[0].set_ylabel("clean - robust (points)")
     figure.suptitle(f"{search.title}: after fine-tuning", fontsize=9)
     return figure
+
+
+def _narrow(values: "pd.Series[float]") -> bool:
+    """Whether so few decades would show hardly a power of ten."""
+    return bool(values.max() < SPAN * values.min())
 
 
 def _operations(search: Search, tuned: "pd.DataFrame") -> "Figure":

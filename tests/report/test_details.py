@@ -137,3 +137,13 @@ def test_many_details_have_upright_headings_in_latex_and_few_do_not(sheet):
 
     assert heads(8) == []
     assert heads(9) == [str(index) for index in range(9)]
+
+
+def test_html_names_the_group_of_every_detail_and_marks_the_best(sheet):
+    text = render(replace(sheet, rows=(("alexnet", "A"), ("resnet50", "<b>")), laid_out=True), "html")
+    heads = [head.strip() for head in re.findall(r"<th>(.*?)</th>", text)]
+    assert heads[1:] == [
+        "Clean error ↓<br>(n=500)", "mCE ↓<br>(n=500)", "Noise ↓<br>Gauss.", "Noise ↓<br>Shot", "Weather ↓<br>Frost",
+    ]  # fmt: skip
+    assert re.findall(r"<strong>(.*?)</strong>", text) == ["24.0", "80.0", "82.4"]
+    assert "<td>&lt;b&gt;" in text

@@ -101,7 +101,7 @@ def test_nothing_measured_leaves_the_paper_and_the_commands(shelf, tmp_path):
         assert f"% to fill an empty cell: rbench eval --suite digits-linf --model {model} --limit 7\n" in render(
             sheet, "latex"
         )
-    assert text.endswith("To fill all of them: rbench eval --table mine --limit 7\n")
+    assert "To fill all empty cells: rbench eval --table mine --limit 7\n\nTo fill an empty cell: " in text
     assert "the paper has a misprint" in text
     assert "the paper has a misprint" in render(sheet, "latex")
     assert json.loads(render(sheet, "json"))["cells"]["Trained EWS"]["Errors:Clean"]["published"]["note"] == "misprint"
