@@ -1,7 +1,9 @@
 """The application that every verb joins, and what they share."""
 
 import json
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -16,10 +18,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+NARROWEST = 24  # letters that a wrapped column keeps, however narrow the window
+
 
 def print_rows(rows: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Rows as JSON for machines, or as the text that `text` makes of them."""
     typer.echo(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else text())
+
+
+def tabled(rows: Sequence[Mapping[str, Any]], **options: Any) -> str:
+    """Rows as columns of text; where a terminal shows them, the last column is wrapped so that lines fit its width."""
+    from tabulate import tabulate
+
+    options = {"headers": "keys", "tablefmt": "simple", **options}
+    text = tabulate(rows, **options)
+    lines = text.splitlines()
+    width = max(map(len, lines)) - shutil.get_terminal_size().columns
+    if width <= 0 or not sys.stdout.isatty():
+        return text
+    rule = lines[1].split()
+    room = max(len(rule[-1]) - width, NARROWEST)
+    return tabulate(rows, **options, maxcolwidths=[*[None] * (len(rule) - 1), room], break_on_hyphens=False)
 
 
 def done(blocks: int) -> str:

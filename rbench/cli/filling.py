@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from rbench.cli._app import done, print_rows
+from rbench.cli._app import done, print_rows, tabled
 from rbench.errors import UsageError
 
 UNDECIDED, LACKING = 2, 4
@@ -33,8 +33,6 @@ def alone(table: str, others: Mapping[str, Any]) -> None:
 
 def print_plan(table: str, options: Mapping[str, Any], as_json: bool) -> None:
     """What a table lacks, run by run, and the sums."""
-    from tabulate import tabulate
-
     from rbench.filling import plan_table
 
     rows = plan_table(table, **options)
@@ -42,7 +40,7 @@ def print_plan(table: str, options: Mapping[str, Any], as_json: bool) -> None:
     def text() -> str:
         sums = {key: _sum(rows, key) for key in ("done", "left", "blocks", "passes")}
         lines = [*rows, {"suite": "sum", "model": f"{len(rows)} runs", **sums, "remark": ""}]
-        return tabulate(lines, headers="keys", tablefmt="simple", intfmt=",", missingval="?")
+        return tabled(lines, intfmt=",", missingval="?")
 
     print_rows(rows, as_json, text)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rbench.cli._app import print_rows
+from rbench.cli._app import print_rows, tabled
 from rbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,12 +49,10 @@ def print_one(options: Mapping[str, Any], means: Mapping[str, Any], *, time: boo
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The jobs, their sums, and what the words mean."""
-    from tabulate import tabulate
-
     shown = [{head: row.get(key, 0) for key, head in HEADS.items()} for row in rows if row["probe"] != "-"]
     for line in shown:
         line["attack"] = _short(str(line["attack"]))
-    text = tabulate([*shown, _sums(rows)], headers="keys", tablefmt="simple", intfmt=",", missingval="?")
+    text = tabled([*shown, _sums(rows)], intfmt=",", missingval="?")
     return "\n".join([text, *(str(row["attack"]) for row in rows if row["probe"] == "-"), LEGEND])
 
 

@@ -1,7 +1,7 @@
 """Verbs that read: the catalog, the tables and what a code means."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from rbench import words
-from rbench.cli._app import app, print_rows
+from rbench.cli._app import app, print_rows, tabled
 from rbench.errors import RbenchError, unknown
+
+FEW = 6  # scores of a suite that `ls` names; `show` names all
 
 
 @app.command()
@@ -22,8 +24,6 @@ def ls(
     catalog: words.CatalogDir = None,
 ) -> None:
     """List models, suites, tables, figures, studies, searches, gates and recipes, and the plugins that bring some."""
-    from tabulate import tabulate
-
     from rbench.catalog import SHELVES, SINGULAR, Catalog
     from rbench.plugins import plugins
 
@@ -36,7 +36,7 @@ def ls(
         rows += [{"kind": SINGULAR[kind], "name": name, "what": _what(found, kind, name)} for name in found.files(kind)]
     if shelf == "all":
         rows += [{"kind": "plugin", "name": each.name, "what": _of_plugin(each.imported())} for each in plugins()]
-    print_rows(rows, as_json, lambda: tabulate(rows, headers="keys", tablefmt="simple"))
+    print_rows(rows, as_json, lambda: tabled(rows))
 
 
 def _what(catalog: Any, kind: str, name: str) -> str:
@@ -61,9 +61,16 @@ def _of_recipe(_catalog: Any, recipe: Any) -> str:
     return f"{recipe.epochs} epochs, {' + '.join(parts)}"
 
 
+def _some(names: Sequence[str]) -> str:
+    """The first of many names, and how many others there are."""
+    if len(names) <= FEW + 1:
+        return ", ".join(names)
+    return ", ".join(names[:FEW]) + f" and {len(names) - FEW} more"
+
+
 WHAT: dict[str, Callable[[Any, Any], str]] = {
     "models": _of_model,
-    "suites": lambda _, suite: f"{suite.title}: {', '.join(score.name for score in suite.scores)}",
+    "suites": lambda _, suite: f"{suite.title}: {_some([score.name for score in suite.scores])}",
     "tables": lambda _, table: table.title,
     "figures": lambda _, figure: " - ".join(filter(None, (figure.title, figure.shows))),
     "studies": lambda _, study: f"{study.title}: {len(study.every)} arms x {len(study.seeds)} seeds",
