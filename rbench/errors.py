@@ -55,9 +55,13 @@ class StoreError(RbenchError):
 
 
 class InterruptedRunError(RbenchError):
-    """The evaluation stopped before its end; what is committed stays, and the same command resumes it."""
+    """The evaluation stopped before its end; what is committed stays, and the same command resumes it.
+
+    Where nothing is committed, `kept` is false, and the same command begins again.
+    """
 
     exit_code = 5
+    kept = True
 
 
 class ScarceError(InterruptedRunError):

@@ -277,9 +277,13 @@ def concluded(
 
 
 @contextmanager
-def interruptible(told: str = "what is committed stays, and the same call resumes") -> Iterator[None]:
-    """Turn Ctrl-C into the error that says how to go on."""
+def interruptible(
+    told: str = "what is committed stays, and the same call resumes", *, kept: bool = True
+) -> Iterator[None]:
+    """Turn Ctrl-C into the error that says how to go on; `kept` says whether anything is."""
     try:
         yield
     except KeyboardInterrupt:
-        raise InterruptedRunError(f"interrupted; {told}.") from None
+        error = InterruptedRunError(f"interrupted; {told}.")
+        error.kept = kept
+        raise error from None

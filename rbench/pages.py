@@ -91,3 +91,8 @@ class Sheet:
     laid_out: bool = False
     fill: str = ""
     ranked: bool = True
+
+    @property
+    def printed(self) -> bool:
+        """Whether a paper printed any of its numbers."""
+        return any(cell.printed is not None for cell in self.cells.values())

@@ -145,3 +145,13 @@ class _Bar:
 
     def say(self, line: str) -> None:
         self._bar.console.print(line, markup=False, highlight=False)
+
+
+def lasting(seconds: float) -> str:
+    """A time in its two largest units."""
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{round(seconds / 60)} min" if whole < 7200 else f"{seconds / 3600:,.1f} h"

@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
         if isinstance(error, InterruptedRunError):
             shared = os.environ.get("WORLD_SIZE", "1") != "1"
             again = "the same torchrun command" if shared else f"rbench {shlex.join(arguments)}"
-            typer.echo(f"To resume: {again}", err=True)
+            typer.echo(f"To {'resume' if error.kept else 'run it again'}: {again}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("rbench: interrupted.", err=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbench.cli._app import print_rows, tabled
 from rbench.errors import UsageError
+from rbench.progress import lasting
 
 if TYPE_CHECKING:
     from rbench.costs.forecast import Forecast, Pair
@@ -109,16 +110,6 @@ def _batches(each: "Forecast") -> Iterator[str]:
 
 def _ms(seconds: "Pair") -> str:
     return " and ".join(f"{1e3 * each:.3g}" for each in seconds)
-
-
-def lasting(seconds: float) -> str:
-    """A time in its two largest units."""
-    if seconds < 60:
-        return f"{seconds:.2g} s"
-    whole = round(seconds)
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{round(seconds / 60)} min" if whole < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def _named(told: dict[str, Any]) -> dict[str, Any]:

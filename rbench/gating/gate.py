@@ -72,7 +72,7 @@ def gate(
     held = snapshot.read(baseline_path(catalog, name, baseline), remedy)
     at = branch if branch is not None else next((os.environ[key] for key in BRANCHES if os.environ.get(key)), "")
     variant = variant_of(spec.seed, None, None, weights)
-    with data_source(data_dir, download), interruptible("a gate keeps nothing, and begins again"):
+    with data_source(data_dir, download), interruptible("a gate keeps nothing", kept=False):
         asked = variant.apply(suite)
         subject = subject_of(catalog, model if model is not None else spec.model, variant, asked)
         task = task_of(catalog, asked, subject, dataset_of(asked), variant, runs_root(None))

@@ -34,7 +34,7 @@ def interval(score: Score) -> str:
 
 def legend(sheet: Sheet, kinds: Sequence[str] = ("measured",)) -> str:
     """What the numbers are: those of a paper, or less those, or accuracies with Wilson's intervals, or other means."""
-    if sheet.laid_out or tuple(kinds) != ("measured",):
+    if (sheet.laid_out and sheet.printed) or tuple(kinds) != ("measured",):
         return KINDS[tuple(kinds)]
     if all(column.accuracy and column.higher_is_better and not column.detail for column in sheet.columns):
         return ACCURACIES

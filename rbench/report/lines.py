@@ -30,7 +30,7 @@ class Line:
 
 def chosen(sheet: Sheet, columns: str | None) -> tuple[Numbers, ...]:
     """The kinds of numbers that each row shows; both where nobody chose and the sheet has the layout of a paper."""
-    choice = columns or ("both" if sheet.laid_out and _has_printed(sheet) else "measured")
+    choice = columns or ("both" if sheet.laid_out and sheet.printed else "measured")
     if choice not in CHOICES:
         raise unknown("choice of --columns", choice, CHOICES)
     if choice == "both":
@@ -139,7 +139,3 @@ def ranks(sheet: Sheet, column: Column, numbers: Numbers) -> dict[str, int]:
 
 def _sign(numbers: Numbers) -> str:
     return "+" if numbers == "difference" else ""
-
-
-def _has_printed(sheet: Sheet) -> bool:
-    return any(cell.printed is not None for cell in sheet.cells.values())

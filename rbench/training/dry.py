@@ -10,6 +10,7 @@ import torch
 
 from rbench.catalog import Catalog
 from rbench.data.synthetic import synthetic
+from rbench.progress import lasting
 from rbench.training.loop import threads
 from rbench.training.pipeline import Pipeline
 from rbench.training.progress import bar
@@ -46,12 +47,12 @@ class Estimate:
     def __str__(self) -> str:
         """The same for people."""
         scaled = "" if self.timed == self.batch else f" (timed with {self.timed} of the {self.batch} images of a batch)"
-        searches = f", {self.searching / 3600:.3g} of them searches" if self.searching else ""
+        searches = f", {lasting(self.searching)} of it searches" if self.searching else ""
         return (
             f"{self.model}: {self.parameters:,} parameters\n"
             f"  {self.epochs} epochs of {self.images:,} noise images of the right shape, {self.steps:,} steps of "
             f"{self.batch}\n"
-            f"  on {self.device}: {self.seconds:.3g} s a step{scaled}, {self.hours:.3g} hours{searches}\n"
+            f"  on {self.device}: {self.seconds:.3g} s a step{scaled}, {lasting(3600 * self.hours)}{searches}\n"
             f"  memory at its peak: {self.memory / 2**30:.2f} GiB"
         )
 
@@ -83,7 +84,7 @@ def estimate(asked: Training, means: Means, *, progress: bool = False, catalog: 
         steps = recipe.epochs * setting.batches
         return Estimate(
             asked.card.name,
-            torch.cuda.get_device_name(where) if where.type == "cuda" else f"CPU, {torch.get_num_threads()} threads",
+            torch.cuda.get_device_name(where) if where.type == "cuda" else _cores(torch.get_num_threads()),
             sum(parameter.numel() for parameter in setting.model.parameters()),
             len(setting.fitted),
             recipe.epochs,
@@ -131,6 +132,10 @@ def _searching(setting: Setting, size: int) -> float:
     search(replace(setting, searched=setting.fitted[:size]), enhancer, setting.recipe.full)
     taken = setting.ranks.mean(_now(setting) - started, setting.device)
     return count * taken * len(setting.searched) / size
+
+
+def _cores(threads: int) -> str:
+    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _now(setting: Setting) -> float:

@@ -9,12 +9,13 @@ from torch import nn
 
 import rbench
 from rbench import cli
-from rbench.cli.planning import lasting, lines, table
+from rbench.cli.planning import lines, table
 from rbench.costs.forecast import Left, Timed, forecast
 from rbench.costs.paper import cost
 from rbench.costs.timing import memory
 from rbench.errors import ModelError, UsageError
 from rbench.planning import TimedPlan
+from rbench.progress import lasting
 from rbench.types import Call, Probe
 
 PGD = Probe("pgd", Call("rbench.attacks.pgd:pgd", {"steps": 3}))
