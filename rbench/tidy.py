@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 KEYS = {"suite": "string", "model": "string", "variant": "string"}  # of a run; they join the tables
 RUNS = KEYS | {
-    "version": "int64", "dataset": "string", "norm": "string", "eps": "string", "seed": "int64", "n": "int64",
+    "version": "int64", "dataset": "string", "norm": "string", "eps": "string", "radius": "double",
+    "seed": "int64", "n": "int64",
     "total": "int64", "complete": "bool", "verdict": "string", "findings": "string", "current": "bool",
     "stale": "string", "weights": "string", "data": "string", "suite_digest": "string", "rbench": "string",
     "torch": "string", "device": "string", "batch": "int64", "packages": "string", "arch": "string", "code": "string",
@@ -74,7 +75,7 @@ class Frames:
 
     @property
     def runs(self) -> "pd.DataFrame":
-        """A row a run: names, digests, versions, verdict and findings as its evaluation left them.
+        """A row a run: names, digests, versions, verdict and findings as its evaluation left them; `radius` is eps.
 
         `current` says whether a table would count it, `stale` why not; `complete` whether its evaluation has ended.
         """
@@ -174,6 +175,7 @@ def _run_row(each: Kept, catalog: Catalog) -> dict[str, Any]:
         "dataset": suite.dataset if suite is not None else None,
         "norm": threat.norm if threat is not None else None,
         "eps": threat.eps if threat is not None else None,
+        "radius": threat.radius if threat is not None else None,
         "complete": ended is not None,
         "verdict": _told(verdict_of(findings), diagnosed=bool(ended and ended["diagnosed"])),
         "findings": _codes(findings),

@@ -63,6 +63,7 @@ def test_a_row_a_run_says_what_the_run_is_pinned_to(made):
     found = rbench.frames(runs, catalog=catalog).runs.set_index(["model", "variant"])
     assert set(found.index) == {("at-digits", done.folder.name), *BY_HAND}
     assert found.eps.tolist() == ["24/255", "64/255", "24/255"]
+    assert found.radius.tolist() == [24 / 255, 64 / 255, 24 / 255]
     assert found.complete.tolist() == [True, False, False]  # the evaluations of those by hand did not end
     for (model, variant), row in found.iterrows():
         manifest = json.loads((runs / "quick" / model / variant / "manifest.json").read_text())
