@@ -69,6 +69,7 @@ def _panel(axes: "Axes", own: "pd.DataFrame", title: str, most: float) -> None:
     axes.set_title(f"{title}\nmean {mean:.1f}", fontsize=8)
     axes.set_xticks(range(errors.shape[1]), [str(name) for name in errors.columns], fontsize=7)
     axes.set_yticks(range(len(errors)), [str(name) for name in errors.index], fontsize=7)
+    axes.set_xlabel("severity", fontsize=7)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
