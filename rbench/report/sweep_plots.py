@@ -39,7 +39,7 @@ def _figure(found: Comparison, sweep: Sweep) -> "Figure":
     costs = np.array([found.cost(arm) for arm in sweep.arms])
     right.plot(places[order], costs[order], **look)
     left.set(ylabel="error (%)", title=f"{found.study.shown.label}, 95% intervals")
-    right.set(title=f"cost, in trainings of {against}", ylim=(0, None))
+    right.set(title=f"cost, in trainings of {against}", ylim=(0, 1.08 * max(1.0, *costs)))
     figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=2)
     return figure
 
