@@ -5,7 +5,7 @@ from inspect import signature
 from typing import Any
 
 from rbench.candidates import Search
-from rbench.catalog import Catalog, Kind, bind, resolve
+from rbench.catalog import SINGULAR, Catalog, Kind, bind, resolve
 from rbench.errors import UsageError, unknown
 from rbench.figures import GIVEN, FigureSpec
 from rbench.gates import Gate
@@ -16,34 +16,32 @@ from rbench.trials import Study
 
 def figures(catalog: Catalog) -> Iterator[str]:
     """Bind every figure of the shelf; raises `UsageError` with the file of one that names what is not there."""
-    return _each(catalog, "figures", catalog.figure, _figure, "figure")
+    return _each(catalog, "figures", _figure)
 
 
 def studies(catalog: Catalog) -> Iterator[str]:
     """Find the models, recipes and probes of every study; raises `UsageError` with the file of a wrong one."""
-    return _each(catalog, "studies", catalog.study, _study, "study")
+    return _each(catalog, "studies", _study)
 
 
 def searches(catalog: Catalog) -> Iterator[str]:
     """Find the supernet and the recipe of every search; raises `UsageError` with the file of a wrong one."""
-    return _each(catalog, "searches", catalog.search, _search, "search")
+    return _each(catalog, "searches", _search)
 
 
 def gates(catalog: Catalog) -> Iterator[str]:
     """Find the model, suite and scores of every gate; raises `UsageError` with the file of a wrong one."""
-    return _each(catalog, "gates", catalog.gate, _gate, "gate")
+    return _each(catalog, "gates", _gate)
 
 
-def _each(
-    catalog: Catalog, kind: Kind, load: Callable[[str], Any], find: Callable[[Catalog, Any], None], word: str
-) -> Iterator[str]:
+def _each(catalog: Catalog, kind: Kind, find: Callable[[Catalog, Any], None]) -> Iterator[str]:
     for name, file in catalog.files(kind).items():
         try:
-            find(catalog, load(name))
+            find(catalog, catalog.load(kind, name))
         except UsageError as error:
             said = str(error)
             raise UsageError(said if str(file) in said else f"{file}: {said}") from error
-        yield f"{word} {name}"
+        yield f"{SINGULAR[kind]} {name}"
 
 
 def _figure(catalog: Catalog, spec: FigureSpec) -> None:

@@ -44,6 +44,11 @@ def test_a_pipe_gets_a_line_a_row(window):
     assert len(tabled(ROWS).splitlines()) == 2 + len(ROWS)
 
 
+def test_a_list_of_nothing_is_empty(window):
+    window(20)
+    assert tabled([]) == ""
+
+
 def test_lists_name_some_scores_of_many(capsys):
     assert _some(list("abcdefg")) == "a, b, c, d, e, f, g"
     assert _some(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"

@@ -33,7 +33,7 @@ def tabled(rows: Sequence[Mapping[str, Any]], **options: Any) -> str:
     options = {"headers": "keys", "tablefmt": "simple", **options}
     text = tabulate(rows, **options)
     lines = text.splitlines()
-    width = max(map(len, lines)) - shutil.get_terminal_size().columns
+    width = max(map(len, lines), default=0) - shutil.get_terminal_size().columns
     if width <= 0 or not sys.stdout.isatty():
         return text
     rule = lines[1].split()

@@ -10,13 +10,12 @@ MARKS: Mapping[Verdict, str] = {"reliable": "", "suspect": "†", "unreliable": 
 ACCURACIES = "Accuracy in %, with Wilson's 95% interval in brackets."
 MEANS = "In %, with 95% intervals in brackets: an image counts once, however often it is seen"
 PAPERS = "Percentages as a paper prints them"
+LESS = "Measured less published, in points; the 95% intervals in brackets take what is published as exact."
 KINDS: Mapping[tuple[str, ...], str] = {
     ("published",): f"{PAPERS}.",
     ("measured",): "Measured here, in %, with 95% intervals in brackets.",
     ("published", "measured"): f"{PAPERS}, and those measured here with 95% intervals in brackets.",
-    (
-        "difference",
-    ): "Measured less published, in points; the 95% intervals in brackets take what is published as exact.",
+    ("difference",): LESS,
 }
 EXACT = "; baselines count as exact"
 

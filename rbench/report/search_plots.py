@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-SPAN = (
-    50  # from the least to the largest value: on a narrower logarithmic axis 2 and 5 have ticks besides powers of ten
-)
+SPAN = 50  # the largest value by the least: on a narrower logarithmic axis 2 and 5 have ticks beside powers of ten
 
 
 def drawings(search: Search, frame: "pd.DataFrame") -> "dict[str, Callable[[], Figure]]":

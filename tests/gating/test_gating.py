@@ -271,6 +271,21 @@ def test_attacks_of_other_packages_are_not_asked_one_by_one(made, tmp_path):
         gate("odd", catalog=Catalog((*Catalog.find([folder]).roots, tmp_path)))
 
 
+def test_an_interrupted_gate_is_run_again_and_not_resumed(made, monkeypatch, capsys):
+    folder, _ = made
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("rbench.gating.gate._drawn", stopped)
+    words = ["gate", "kept", "--catalog", str(folder), *ALONE]
+    assert command(words) == 5
+    said = capsys.readouterr().err
+    assert "interrupted; a gate keeps nothing.\nTo run it again: rbench gate kept" in said
+    assert "To resume" not in said
+
+
 def test_a_failure_that_was_proven_stays_one_when_the_model_misbehaves_later(made, monkeypatch):
     _, catalog = made
 

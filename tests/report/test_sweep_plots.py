@@ -49,6 +49,7 @@ def test_marks_are_the_data_whatever_the_order(values):
         seen = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
         assert list(seen) == sorted(values)
         assert seen == pytest.approx(dict(zip(made.frame["rho"], made.frame[column], strict=True)))
+    assert right.get_ylim()[1] > max(made.frame["cost"].max(), 1)  # no mark is cut off, nor the line at 1
     assert made.frame["cost"].tolist() == [(index + 2) / 2 for index in range(len(values))]
     ends = {segment[0][0]: (segment[0][1], segment[1][1]) for segment in errors.lines[2][0].get_segments()}
     for row in made.frame.itertuples():

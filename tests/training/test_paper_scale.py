@@ -118,7 +118,10 @@ def test_a_cpu_times_as_much_of_a_batch_as_its_patience_allows(monkeypatch):
     assert found.seconds == pytest.approx(64)
     assert found.searching == pytest.approx(19 * 4900 / 16)  # every 10 of 200 epochs but the first, on 4,900 images
     assert found.hours == pytest.approx((200 * 383 * 64 + found.searching) / 3600)
-    assert "timed with 16 of the 128 images of a batch" in str(found)
+    said = f"64 s a step (timed with 16 of the 128 images of a batch), {found.hours:,.1f} h, 97 min of it searches"
+    assert said in str(found)
+    assert dry._cores(1) == "CPU, 1 thread"
+    assert dry._cores(2) == "CPU, 2 threads"
 
 
 def test_noise_is_a_function_of_the_index():
